@@ -1,0 +1,2 @@
+//! A lab of Linux network namespaces.
+pub mod nat;
