@@ -236,12 +236,12 @@ impl Rules<'_> {
     fn allocate(&self, flow: Flow) -> Vec<Vec<Expr>> {
         let mut rules = self.known(flow);
         if self.nat.allocation == Allocation::Preserve {
-            rules.push(self.new(flow, vec![Expr::Load(flow.own_port_outbound(), OUTSIDE_PORT)]));
+            rules.push(self.created(flow, vec![Expr::Load(flow.own_port_outbound(), OUTSIDE_PORT)]));
         }
         for _ in 0..RANDOM_TRIES {
             let port =
                 Expr::Port { first: FIRST_PORT, count: PORTS, how: Generator::Random, into: OUTSIDE_PORT };
-            rules.push(self.new(flow, vec![port]));
+            rules.push(self.created(flow, vec![port]));
         }
         rules.push(refuse(EXHAUSTED));
         rules
@@ -273,7 +273,7 @@ impl Rules<'_> {
     }
 
     /// The rule that tries one port for a new mapping: free, claimed by this packet alone, then recorded.
-    fn new(&self, flow: Flow, candidate: Vec<Expr>) -> Vec<Expr> {
+    fn created(&self, flow: Flow, candidate: Vec<Expr>) -> Vec<Expr> {
         let lifetime = flow.first_lifetime();
         let mut rule = flow.load_outbound();
         rule.extend(candidate);
