@@ -30,7 +30,7 @@ use crate::netlink::{Socket, Subsystem, route};
 pub const INSIDE: &str = "NATLAB_SANDBOX";
 
 /// The first argument with which the sandbox starts this program anew as the first process of the sandbox.
-pub const INIT_VERB: &str = "init";
+pub const INIT_VERB: &str = "pid1";
 
 /// The exit code of a machine that cannot run labs.
 const LAB_UNFIT: i32 = 6;
