@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Child, Command};
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -48,6 +48,11 @@ impl Node {
     /// The first of its addresses; 0.0.0.0 for the internet, which has none.
     pub fn address(&self) -> Ipv4Addr {
         self.addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+
+    /// The descriptor of its namespace in this process, for those who enter it by `/proc/PID/fd/N`.
+    pub fn descriptor(&self) -> i32 {
+        self.namespace.as_raw_fd()
     }
 
     /// A command that will run inside this node. Spawn it while the node lives.

@@ -29,6 +29,9 @@ use crate::netlink::{Socket, Subsystem, route};
 /// Set in the environment of every program inside a sandbox.
 pub const INSIDE: &str = "NATLAB_SANDBOX";
 
+/// The environment variable with the pid that the first process of the sandbox has outside of it.
+pub const INIT_PID: &str = "NATLAB_SANDBOX_PID";
+
 /// The first argument with which the sandbox starts this program anew as the first process of the sandbox.
 pub const INIT_VERB: &str = "pid1";
 
@@ -41,6 +44,13 @@ const FORWARDED: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP,
 /// Whether this process already is inside a sandbox.
 pub fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
+}
+
+/// Whether this sandbox has a user namespace of its own.
+pub fn has_own_user() -> bool {
+    // The initial user namespace maps every id to itself.
+    fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_whitespace().nth(2) != Some("4294967295"))
 }
 
 /// Runs this same program again, with these arguments, inside a new sandbox, and waits for it. Call it before any
@@ -145,7 +155,10 @@ fn become_init(lifeline: &OwnedFd, arguments: &[OsString], user: Option<(u32, u3
     if let Err(errno) = fcntl(lifeline, FcntlArg::F_SETFD(FdFlag::empty())) {
         return Error::system("keep the lifeline", errno);
     }
+    // Still the /proc of outside: this is the pid that an outside process can use.
+    let own_pid = fs::read_link("/proc/self").unwrap_or_default();
     let source = Command::new("/proc/self/exe")
+        .env(INIT_PID, own_pid)
         .arg(INIT_VERB)
         .arg(lifeline.as_raw_fd().to_string())
         .args(arguments)
