@@ -42,7 +42,9 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     // `natlab` may have set up logging already; its choice stands.
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy())
+        .with_env_filter(
+            EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy(),
+        )
         .with_writer(io::stderr)
         .try_init();
     match address(arguments.listen.as_deref(), std::env::var_os("PORT")).and_then(run) {
@@ -77,7 +79,9 @@ fn run(listen: SocketAddr) -> Result<(), Error> {
         let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let server = Server::bind(Config { listen, ..Config::default() }).await?;
         let mut stdout = io::stdout().lock();
-        if let Err(error) = writeln!(stdout, "listening on {}", server.local_addr()).and_then(|()| stdout.flush()) {
+        if let Err(error) =
+            writeln!(stdout, "listening on {}", server.local_addr()).and_then(|()| stdout.flush())
+        {
             warn!(%error, "nobody reads stdout");
         }
         drop(stdout);

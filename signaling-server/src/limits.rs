@@ -120,6 +120,8 @@ mod tests {
     fn a_mistake_a_second_is_borne_for_ever() {
         let start = Instant::now();
         let mut patience = Patience::new(&Limits::default(), start);
-        assert!((0..100_000).all(|second| patience.charge(Limits::MISTAKE, start + Duration::from_secs(second))));
+        assert!(
+            (0..100_000).all(|second| patience.charge(Limits::MISTAKE, start + Duration::from_secs(second)))
+        );
     }
 }

@@ -38,14 +38,14 @@ impl Liveness {
         }
     }
 
-    /// Any frame is a sign of life: a client that talks needs no ping.
-    pub(crate) fn heard(&mut self, now: Instant) {
+    /// Any frame is a sign of life: a client that talks needs no ping. Says whether [`Liveness::next`] may have come
+    /// nearer by it, which only an answered ping does: no timer need be set at each message.
+    pub(crate) fn heard(&mut self, now: Instant) -> bool {
         self.heard = now;
-        self.asked = None;
+        self.asked.take().is_some()
     }
 
-    /// The next moment at which [`Liveness::due`] may have an answer. It only ever moves away while the client
-    /// is heard, so that no timer need be set at each message.
+    /// The next moment at which [`Liveness::due`] may have an answer.
     pub(crate) fn next(&self) -> Instant {
         let silence = match self.asked {
             Some(asked) => asked + self.pong_within,
@@ -97,7 +97,8 @@ mod tests {
         let mut liveness = Liveness::new(&Limits::default(), start);
         assert_eq!(liveness.due(start + 10 * SECOND), Due::CheckRegistered);
         assert_eq!(liveness.due(start + 25 * SECOND), Due::Ping);
-        liveness.heard(start + 34 * SECOND);
+        assert!(liveness.heard(start + 34 * SECOND));
+        assert!(!liveness.heard(start + 34 * SECOND));
         assert_eq!(liveness.due(start + 35 * SECOND), Due::Nothing);
         assert_eq!(liveness.next(), start + 59 * SECOND);
         assert_eq!(liveness.due(start + 59 * SECOND), Due::Ping);

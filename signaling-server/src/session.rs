@@ -91,7 +91,13 @@ async fn finish(mut socket: WebSocketStream<TcpStream>, why: Closing, within: Du
         if let Some(frame) = why.frame() {
             socket.send(Message::Close(Some(frame))).await?;
         }
-        while let Some(Ok(_)) = socket.next().await {}
+        let mut answered = why == Closing::Asked;
+        while let Some(Ok(message)) = socket.next().await {
+            answered |= message.is_close();
+        }
+        if answered {
+            return Ok(());
+        }
         // A socket dropped with bytes unread is reset, and a reset overtakes the close frame: read what is left of
         // the giant message, the flood or the broken frame until the client closes.
         let stream = socket.get_mut();
@@ -175,7 +181,9 @@ impl Session {
     }
 
     fn receive(&mut self, message: Message) -> Result<(), Closing> {
-        self.liveness.heard(Instant::now());
+        if self.liveness.heard(Instant::now()) {
+            self.timer.as_mut().reset(self.liveness.next().into());
+        }
         let outcome = match &message {
             Message::Text(text) => self.seat.receive(text),
             Message::Binary(bytes) => {

@@ -94,9 +94,8 @@ fn a_pong_has_the_very_bytes_of_the_pings_ts(#[case] ts: &str, #[case] echo: &st
 
 #[test]
 fn nesting_is_bounded_and_brackets_in_strings_are_none() {
-    let nested = |levels: usize| {
-        format!(r#"{{"type":"x","a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1))
-    };
+    let nested =
+        |levels: usize| format!(r#"{{"type":"x","a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
     assert!(Envelope::parse(&nested(DEPTH)).is_ok());
     assert_eq!(Envelope::parse(&nested(DEPTH + 1)).unwrap_err(), Mistake::TooDeep);
     assert_eq!(Envelope::parse(&"[".repeat(65_536)).unwrap_err(), Mistake::TooDeep);

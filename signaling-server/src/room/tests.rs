@@ -30,7 +30,7 @@ fn a_takeover_is_no_news_to_the_others() {
     register(&mut room, BOB, "bob", now).unwrap();
     let later = now + 10 * room.window;
     room.tick(later);
-    let outputs = register(&mut room, Connection(3), "alice", 2 * (later - now) + now).unwrap();
+    let outputs = register(&mut room, Connection(3), "alice", later + (later - now)).unwrap();
     assert_eq!(outputs, [Output::Replaced(ALICE), Output::List(Connection(3))]);
     assert_eq!(room.due(), None);
 }
