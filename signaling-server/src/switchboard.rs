@@ -188,4 +188,13 @@ mod tests {
         carol.receive(r#"{"type":"register","clientId":"carol"}"#).unwrap();
         assert_eq!(alice.list().unwrap(), r#"{"type":"peers","peers":["carol"]}"#);
     }
+
+    #[test]
+    fn nobody_waits_for_the_outbox_of_a_session_that_has_ended() {
+        let switchboard = Switchboard::new(Limits { queued_messages: 1, ..Limits::default() });
+        let outbox = Arc::clone(&switchboard.connect().outbox);
+        for _ in 0..3 {
+            assert!(Delivery::new(&outbox, "late".to_owned()).attempt().is_ok());
+        }
+    }
 }

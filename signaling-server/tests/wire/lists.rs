@@ -39,22 +39,6 @@ async fn a_leave_reaches_the_others_as_a_shorter_list_with_or_without_a_close_fr
 }
 
 #[tokio::test]
-async fn a_lone_change_does_not_wait_for_the_window() {
-    let window = Duration::from_secs(600);
-    let server = TestServer::with(Limits { coalesce: window, ..Limits::default() }).await;
-    // Nobody has been told anything yet, so the first change is alone and the window starts with it.
-    let mut nameless = server.connect().await;
-    let _alice = server.join("alice").await;
-    nameless.register("bob").await;
-    assert_eq!(nameless.list().await, ["alice"]);
-
-    let server = TestServer::with(Limits { coalesce: Duration::ZERO, ..Limits::default() }).await;
-    let mut alice = server.join("alice").await;
-    let _bob = server.join("bob").await;
-    assert_eq!(alice.list().await, ["bob"]);
-}
-
-#[tokio::test]
 async fn a_join_wave_costs_each_peer_one_list_a_window() {
     const PEERS: usize = 200;
     let window = Duration::from_millis(300);
