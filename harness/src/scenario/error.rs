@@ -124,7 +124,7 @@ impl Problems {
     /// What a person reads: each problem with its line, a caret and a help, then how many there are.
     pub fn render(&self, look: Look) -> String {
         let handler = GraphicalReportHandler::new_themed(look.theme())
-            .with_width(WIDTH)
+            .with_wrap_lines(false)
             .with_context_lines(1)
             .with_links(false)
             .tab_width(4);
@@ -148,9 +148,6 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-/// Wide enough for the sentences, narrow enough for the log of a CI.
-const WIDTH: usize = 110;
 
 /// How problems are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -115,14 +115,25 @@ fn reader_options() -> Options {
     }
 }
 
-fn what_stopped_the_reader(path: &Path, source: &Arc<str>, error: &Error) -> Problem {
+fn what_stopped_the_reader(path: &Path, source: &Arc<str>, mut error: &Error) -> Problem {
     let span = error.location().map_or(Span::default(), |at| match span_of(at) {
         Span { start: 0, len: 0 } => at_line_and_column(source, at),
         span => span,
     });
-    let is_limit = matches!(error, Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. });
+    while let Error::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
+    let is_limit = matches!(
+        error,
+        Error::Budget { .. }
+            | Error::AliasReplayLimitExceeded { .. }
+            | Error::AliasReplayStackDepthExceeded { .. }
+    );
     let (message, help) = if is_limit {
-        ("far larger or deeper than a scenario can be".to_owned(), "look for aliases within aliases here")
+        (
+            "far larger or deeper than a scenario can be".to_owned(),
+            "is this the right file? look for aliases of aliases",
+        )
     } else if matches!(error, Error::MultipleDocuments { .. }) {
         (
             "a second document in one file".to_owned(),

@@ -149,7 +149,9 @@ impl Search<'_> {
             let library = self.library.display();
             let message = format!("no file, folder or scenario `{}`", id.name);
             let help = if names.is_empty() {
-                format!("there are no scenarios below ./{library}: name a file or a folder")
+                format!(
+                    "there are none below ./{library}: name a file or a folder, or begin with `natlab init`"
+                )
             } else {
                 suggest(&id.name, &format!("scenarios below ./{library}"), &names)
             };

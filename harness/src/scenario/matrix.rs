@@ -180,3 +180,130 @@ fn case_seed(seed: u64, id: &str) -> [u8; 32] {
     hash.update(id.as_bytes());
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::super::check::check;
+    use super::super::file::ScenarioFile;
+    use super::*;
+
+    const PLAIN: &str = "
+name: plain
+peers: { alice: { nat: symmetric }, bob: { start: 2s } }
+transfer:
+  - { from: bob, to: alice, size: 1 KiB }
+  - { from: alice, to: bob, size: 2 KiB }
+";
+    const MATRIX: &str = "
+name: matrix
+matrix: { alice.nat: [open, symmetric], bob.nat: [restricted-cone, symmetric] }
+transfer: { from: alice, to: bob, size: 1 MiB }
+expect: { between: [bob, carol] , path: direct }
+peers: { carol: {} }
+seed: 7
+repeat: 2
+";
+
+    #[test]
+    fn without_a_matrix_there_is_one_case_and_its_id_is_the_name() {
+        let [case] = &all(PLAIN, &[], None)[..] else { panic!("one case") };
+        assert_eq!((case.id.as_str(), case.cell.len(), case.repetition), ("plain", 0, 1));
+        assert_eq!(case.sessions.len(), 1, "two transfers between the same two are one session");
+        assert_eq!(case.sessions[0].offerer, "bob", "the peer that is named first");
+        assert_eq!(case.transfers[1].index, 1);
+        assert_eq!(case.peers[1].start, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn every_cell_and_every_repetition_is_a_case_in_the_order_of_the_file() {
+        let ids: Vec<String> = all(MATRIX, &[], None).into_iter().map(|case| case.id).collect();
+        assert_eq!(ids.len(), 8);
+        assert_eq!(
+            ids[0], "matrix[alice.nat=open,bob.nat=address-restricted]#1",
+            "aliases get their own name"
+        );
+        assert_eq!(ids[1], "matrix[alice.nat=open,bob.nat=address-restricted]#2");
+        assert_eq!(ids[2], "matrix[alice.nat=open,bob.nat=symmetric]#1");
+        assert_eq!(ids[7], "matrix[alice.nat=symmetric,bob.nat=symmetric]#2");
+    }
+
+    #[test]
+    fn a_cell_decides_the_nats_and_the_oracle_speaks_cell_by_cell() {
+        let cases = all(MATRIX, &["matrix[alice.nat=symmetric,bob.nat=symmetric]#1"], None);
+        let [case] = &cases[..] else { panic!("one case") };
+        let nats: Vec<(&str, Preset)> =
+            case.peers.iter().map(|peer| (peer.name.as_str(), peer.nat)).collect();
+        assert_eq!(nats, [("carol", Preset::Open), ("alice", Preset::Symmetric), ("bob", Preset::Symmetric)]);
+        let paths: Vec<&str> = case.sessions.iter().map(|session| session.expect.path.name()).collect();
+        assert_eq!(paths, ["none", "direct"]);
+        assert_eq!(case.sessions[1].expect.line, 5, "the line of `expect`");
+    }
+
+    #[rstest]
+    #[case(&["plain#3"], None, &["plain#3"])]
+    #[case(&["plain#3"], Some(2), &["plain#3"])]
+    #[case(&["plain#3", "plain#1"], None, &["plain#1", "plain#3"])]
+    #[case(&["plain"], Some(2), &["plain#1", "plain#2"])]
+    #[case(&["plain", "plain#2"], Some(2), &["plain#1", "plain#2"])]
+    #[case(&[], Some(0), &["plain"])]
+    fn an_id_selects_its_repetition_whatever_repeat_says(
+        #[case] asked: &[&str],
+        #[case] repeat: Option<u32>,
+        #[case] ids: &[&str],
+    ) {
+        let found: Vec<String> = all(PLAIN, asked, repeat).into_iter().map(|case| case.id).collect();
+        assert_eq!(found, ids);
+    }
+
+    #[test]
+    fn a_case_draws_the_same_alone_as_among_others() {
+        let among = all(PLAIN, &[], Some(5));
+        let alone = all(PLAIN, &["plain#4"], None);
+        assert_eq!(alone[0].seed, among[3].seed);
+        assert_ne!(among[2].seed, among[3].seed);
+    }
+
+    #[test]
+    fn the_seed_of_the_file_wins_over_that_of_the_run() {
+        let seeds = |text, run_seed| -> Vec<[u8; 32]> {
+            cases(&scenario(text, &[]), run_seed, None).into_iter().map(|case| case.seed).collect()
+        };
+        assert_eq!(seeds(MATRIX, 1), seeds(MATRIX, 2));
+        assert_ne!(seeds(PLAIN, 1), seeds(PLAIN, 2));
+    }
+
+    #[test]
+    fn seeds_stay_what_they_are_so_that_a_recorded_run_can_be_repeated() {
+        let seed = all(PLAIN, &[], None)[0].seed;
+        let shown: String = seed[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        insta::assert_snapshot!(shown, @"efe7405d049be91a");
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_selects_exactly_its_own_case(picked in 0usize..8) {
+            let case = all(MATRIX, &[], None).swap_remove(picked);
+            let selected = all(MATRIX, &[&case.id], None);
+            prop_assert_eq!(selected.len(), 1);
+            prop_assert_eq!((&selected[0].id, selected[0].seed), (&case.id, case.seed));
+        }
+    }
+
+    fn all(text: &str, asked: &[&str], repeat: Option<u32>) -> Vec<Case> {
+        cases(&scenario(text, asked), 1, repeat)
+    }
+
+    fn scenario(text: &str, asked: &[&str]) -> Arc<Scenario> {
+        let file = ScenarioFile::parse(Path::new("some.yaml"), text.into()).unwrap();
+        let mut scenario = check(&file, false).unwrap();
+        let selects_all = asked.contains(&scenario.name.as_str()) && asked.len() == 1;
+        scenario.selected =
+            if selects_all { Vec::new() } else { asked.iter().map(|id| id.parse().unwrap()).collect() };
+        Arc::new(scenario)
+    }
+}

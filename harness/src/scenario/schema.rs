@@ -191,3 +191,85 @@ fn nat_names(presets: impl IntoIterator<Item = Preset>) -> Vec<&'static str> {
     let aliases = Preset::ALIASES.into_iter().map(|(alias, _)| alias);
     presets.into_iter().map(Preset::name).chain(aliases).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::super::file::{Node, ScenarioFile as File, Value as Yaml};
+    use super::super::{LoadOptions, load, units};
+    use super::*;
+
+    /// A file that is wrong in ways that no schema can tell says so in a comment.
+    const SILENT: &str = "# schema: silent\n";
+
+    #[test]
+    fn the_schema_judges_like_the_checker() {
+        let validator = jsonschema::draft7::new(&schema()).unwrap();
+        let mut judged = [0, 0];
+        for path in yaml_files(&["../scenarios", "tests/broken", "tests/invalid"]) {
+            // What stops the YAML reader stops an editor too.
+            let Ok(file) = File::read(&path) else { continue };
+            let errors: Vec<String> =
+                validator.iter_errors(&json(&file.root)).map(|error| error.to_string()).collect();
+            let is_right = load(std::slice::from_ref(&path), LoadOptions { allow_break: true }).is_ok();
+            let expected = is_right || file.source.starts_with(SILENT);
+            assert_eq!(errors.is_empty(), expected, "{}: {errors:#?}", path.display());
+            judged[usize::from(is_right)] += 1;
+        }
+        assert!(judged[0] > 25 && judged[1] > 14, "{judged:?}");
+    }
+
+    #[test]
+    fn the_starter_suits_the_schema() {
+        let validator = jsonschema::draft7::new(&schema()).unwrap();
+        let file =
+            File::parse(Path::new("starter"), include_str!("../../templates/starter.yaml").into()).unwrap();
+        assert!(validator.is_valid(&json(&file.root)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_patterns_of_quantities_are_what_the_readers_read(
+            text in "[0-9]{0,3}(\\.[0-9]{0,2})? {0,2}(ms|s|min|m|h|B|kB|KB|MB|MiB|mib|GiB| )?",
+        ) {
+            let agree = |pattern: &str, is_read: bool| {
+                let schema = serde_json::json!({ "type": "string", "pattern": pattern });
+                let matches = jsonschema::draft7::new(&schema).unwrap().is_valid(&Value::from(text.as_str()));
+                assert_eq!(matches, is_read, "{text:?}");
+            };
+            // Digits finer than the smallest unit are the one thing that a pattern cannot see.
+            let too_fine = |error| matches!(error, units::NotAQuantity::TooFine(_));
+            agree(DURATION_PATTERN, units::duration(&text).map_or_else(too_fine, |_| true));
+            agree(SIZE_PATTERN, units::size(&text).map_or_else(too_fine, |_| true));
+        }
+    }
+
+    fn schema() -> Value {
+        serde_json::from_str(&json_schema().unwrap()).unwrap()
+    }
+
+    fn yaml_files(folders: &[&str]) -> Vec<PathBuf> {
+        let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+        super::super::read(&folders, LoadOptions::default()).files
+    }
+
+    /// The file as an editor's schema validator sees it.
+    fn json(node: &Node) -> Value {
+        match &node.value {
+            Yaml::Null => Value::Null,
+            Yaml::Bool => true.into(),
+            Yaml::Whole(number) => (*number).into(),
+            Yaml::Number => (-1.5).into(),
+            Yaml::Text(text) => text.as_str().into(),
+            Yaml::List(items) => items.iter().map(json).collect(),
+            Yaml::Map(entries) => {
+                let text = |key: &Node| match &key.value {
+                    Yaml::Text(text) => text.clone(),
+                    _ => "0".to_owned(),
+                };
+                entries.iter().map(|(key, value)| (text(key), json(value))).collect()
+            }
+        }
+    }
+}
