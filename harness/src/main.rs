@@ -1,0 +1,5 @@
+//! The `natlab` program.
+
+fn main() -> std::process::ExitCode {
+    harness::cli::run()
+}
