@@ -1,1 +1,2 @@
-//! x
+//! The natlab harness: what people touch.
+pub mod peer;
