@@ -1,5 +1,5 @@
 //! The `natlab` program.
 
 fn main() -> std::process::ExitCode {
-    harness::cli::run()
+    harness::cli::main()
 }

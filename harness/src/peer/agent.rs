@@ -1,0 +1,422 @@
+//! The WebRTC agent of one session: ICE, DTLS, SCTP and a data channel, put together from the parts of webrtc-rs. The
+//! only file (with those below it) that knows the library, so that another can take its place.
+
+mod channel;
+mod checks;
+mod description;
+mod dtls;
+mod socket;
+mod stun;
+mod warmth;
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use webrtc::ice;
+use webrtc::ice::agent::agent_config::AgentConfig;
+use webrtc::ice::candidate::candidate_base::unmarshal_candidate;
+use webrtc::ice::mdns::MulticastDnsMode;
+use webrtc::ice::network_type::NetworkType;
+use webrtc::ice::state::ConnectionState as State;
+use webrtc::ice::udp_network::UDPNetwork;
+use webrtc::util::Conn;
+
+use super::control::Role;
+use super::control::event::{Candidate, CandidateType, CheckedPair, IceState, Stage};
+use channel::Opening;
+pub(super) use channel::{Channel, ChannelError, MAX_MESSAGE, Message};
+use checks::candidate;
+use description::{Description, Setup};
+use socket::{OneSocket, Socket};
+pub(super) use warmth::Warmth;
+
+/// Time between two rounds of connectivity checks: Ta of RFC 8445 section 14.2. The library's default of 200 ms makes
+/// every lost race of two first checks cost that much.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// As many checks as patience allows: by default a pair is given up after 8, and for good.
+const MAX_CHECKS: u16 = u16::MAX;
+
+/// Longest time between two refreshes of consent.
+const KEEPALIVE: Duration = Duration::from_millis(500);
+
+/// Bounds of the time after which an unanswered flight of the DTLS handshake is sent again: three round trips as the
+/// checks measured them, where RFC 6347 without knowledge begins with the upper one.
+const RESEND_FLIGHT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Longest time that any part may take to close.
+const CLOSING: Duration = Duration::from_millis(500);
+
+/// What all agents of a process have in common.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) address: IpAddr,
+    pub(super) stun: Vec<SocketAddr>,
+    /// How long ICE looks for a path, or does without one it had, before it has failed.
+    pub(super) patience: Duration,
+    pub(super) warmth: Warmth,
+}
+
+/// What an agent tells while it works.
+pub(super) enum Happening {
+    /// A local candidate was gathered: to be told to the partner in this form.
+    Gathered(Candidate, String),
+    GatheringEnded,
+    /// A STUN server did not help.
+    GatheringTrouble(String),
+    Ice(IceState),
+    Selected {
+        local: Candidate,
+        remote: Candidate,
+    },
+}
+
+/// Where and why an agent failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct AgentError {
+    pub(super) stage: Stage,
+    message: String,
+}
+
+impl AgentError {
+    fn new(stage: Stage, message: impl ToString) -> Self {
+        Self { stage, message: message.to_string() }
+    }
+}
+
+/// See the charter.
+pub(super) struct Agent {
+    role: Role,
+    settings: Settings,
+    socket: Arc<Socket>,
+    ice: ice::agent::Agent,
+    state: watch::Receiver<State>,
+    hosts_gathered: watch::Receiver<bool>,
+    happenings: mpsc::UnboundedSender<Happening>,
+    local: Description,
+    /// On the answering side: the offer.
+    remote: Option<Description>,
+}
+
+impl Agent {
+    /// An agent that offers.
+    pub(super) async fn offering(
+        settings: &Settings,
+        happenings: mpsc::UnboundedSender<Happening>,
+    ) -> Result<Self, AgentError> {
+        Self::new(Role::Offer, settings, happenings, Setup::ActPass, None).await
+    }
+
+    /// An agent that answers this offer.
+    pub(super) async fn answering(
+        settings: &Settings,
+        happenings: mpsc::UnboundedSender<Happening>,
+        offer: &str,
+    ) -> Result<Self, AgentError> {
+        let remote = Description::parse(offer).map_err(|error| AgentError::new(Stage::Signaling, error))?;
+        let setup = if remote.setup == Setup::Active { Setup::Passive } else { Setup::Active };
+        Self::new(Role::Answer, settings, happenings, setup, Some(remote)).await
+    }
+
+    async fn new(
+        role: Role,
+        settings: &Settings,
+        happenings: mpsc::UnboundedSender<Happening>,
+        setup: Setup,
+        remote: Option<Description>,
+    ) -> Result<Self, AgentError> {
+        let gathering = |error: &dyn std::error::Error| AgentError::new(Stage::Gathering, error);
+        let socket = Arc::new(Socket::bind(settings.address).await.map_err(|error| {
+            AgentError::new(Stage::Gathering, format!("no socket at {}: {error}", settings.address))
+        })?);
+        let ice =
+            ice::agent::Agent::new(ice_config(role, settings, &socket)).await.map_err(|e| gathering(&e))?;
+        let (ufrag, password) = ice.get_local_user_credentials().await;
+        let local = Description {
+            ufrag,
+            password,
+            fingerprint: settings.warmth.identity().fingerprint.clone(),
+            setup,
+            mid: remote.as_ref().map_or_else(|| "0".to_owned(), |offer| offer.mid.clone()),
+            sctp_port: 5_000,
+            max_message_size: MAX_MESSAGE as u32,
+            candidates: Vec::new(),
+        };
+        let state = watch_state(&ice, &socket, &happenings);
+        let hosts_gathered = watch_hosts(&ice, &happenings);
+        let settings = settings.clone();
+        Ok(Self { role, settings, socket, ice, state, hosts_gathered, happenings, local, remote })
+    }
+
+    /// The description to send to the partner: an offer or an answer.
+    pub(super) fn description(&self) -> String {
+        self.local.to_string()
+    }
+
+    /// The media section that candidates belong to, and the username fragment they are used with.
+    pub(super) fn candidates_belong_to(&self) -> (&str, &str) {
+        (&self.local.mid, &self.local.ufrag)
+    }
+
+    /// Bytes of receive buffer, as the kernel counts them.
+    pub(super) fn receive_buffer(&self) -> std::io::Result<usize> {
+        self.socket.receive_buffer()
+    }
+
+    /// Gathers all candidates; each is told as soon as it is found.
+    pub(super) async fn gather(&self) {
+        if let Err(error) = self.ice.gather_candidates() {
+            let _ = self.happenings.send(Happening::GatheringTrouble(error.to_string()));
+        }
+        let base = self.socket.base();
+        let same_family = self.settings.stun.iter().filter(|server| server.is_ipv4() == base.is_ipv4());
+        let asked = same_family.enumerate().map(|(number, &server)| self.ask(number, server));
+        let mut hosts = self.hosts_gathered.clone();
+        let hosts = async { hosts.wait_for(|gathered| *gathered).await.is_ok() };
+        futures_util::future::join(futures_util::future::join_all(asked), hosts).await;
+        let _ = self.happenings.send(Happening::GatheringEnded);
+    }
+
+    async fn ask(&self, number: usize, server: SocketAddr) {
+        let happening = match self.socket.ask(server).await {
+            Ok(seen) if self.socket.checks().add_reflexive(seen) => {
+                let candidate = candidate(CandidateType::Srflx, seen, Some(self.socket.base()));
+                let line = reflexive_line(number, &candidate);
+                Happening::Gathered(candidate, line)
+            }
+            Ok(_) => return,
+            Err(error) => Happening::GatheringTrouble(error.to_string()),
+        };
+        let _ = self.happenings.send(happening);
+    }
+
+    /// Takes a candidate of the partner, also before its description is known. `None` where the line holds none: it is
+    /// empty at the end of candidates.
+    pub(super) fn add_candidate(&self, line: &str) -> Option<Candidate> {
+        let line = line.trim();
+        let parsed = unmarshal_candidate(line.strip_prefix("candidate:").unwrap_or(line)).ok()?;
+        let known = described(&parsed);
+        let address = known.address.parse().ok().map(|ip| SocketAddr::new(ip, known.port));
+        if let Some(address) = address.filter(|address| address.is_ipv4() == self.socket.base().is_ipv4())
+            && known.protocol == "udp"
+        {
+            self.socket.checks().add_remote(address, known.clone());
+        }
+        let added = self.ice.add_remote_candidate(&(Arc::new(parsed) as Arc<_>));
+        added.inspect_err(|error| tracing::warn!(%error, line, "the ICE agent refuses a candidate")).ok()?;
+        Some(known)
+    }
+
+    /// Connects; on the offering side with the answer. The channel is open on both sides when this returns.
+    pub(super) async fn connect(&self, answer: Option<&str>) -> Result<Channel, AgentError> {
+        let answer = answer.map(Description::parse).transpose();
+        let answer = answer.map_err(|error| AgentError::new(Stage::Signaling, error))?;
+        let remote = answer.as_ref().or(self.remote.as_ref());
+        let remote = remote.ok_or_else(|| AgentError::new(Stage::Signaling, "there is no description"))?;
+        for line in &remote.candidates {
+            self.add_candidate(line);
+        }
+        let path = self.find_path(remote).await?;
+        let client = match self.role {
+            Role::Offer => remote.setup == Setup::Passive,
+            Role::Answer => self.local.setup == Setup::Active,
+        };
+        let secure =
+            self.before_path_is_lost(Stage::Dtls, self.secure(path, client, &remote.fingerprint)).await?;
+        let opening = Opening {
+            client,
+            opens: self.role == Role::Offer,
+            sctp_port: remote.sctp_port,
+            max_message_size: remote.max_message_size,
+        };
+        let channel = async {
+            Channel::open(secure, &opening).await.map_err(|error| AgentError::new(Stage::Channel, error))
+        };
+        self.before_path_is_lost(Stage::Channel, channel).await
+    }
+
+    async fn find_path(&self, remote: &Description) -> Result<Arc<dyn Conn + Send + Sync>, AgentError> {
+        // Held until the path is found: the agent takes a closed channel for a wish to stop.
+        let (_cancel, cancelled) = mpsc::channel(1);
+        let (ufrag, password) = (remote.ufrag.clone(), remote.password.clone());
+        let found = async {
+            match self.role {
+                Role::Offer => self.ice.dial(cancelled, ufrag, password).await.map(|path| path as Arc<_>),
+                Role::Answer => self.ice.accept(cancelled, ufrag, password).await.map(|path| path as Arc<_>),
+            }
+        };
+        tokio::select! {
+            found = found => found.map_err(|error| AgentError::new(Stage::Ice, error)),
+            () = self.path_lost() => {
+                Err(AgentError::new(Stage::Ice, format!("no path within {:?}", self.settings.patience)))
+            }
+        }
+    }
+
+    async fn secure(
+        &self,
+        path: Arc<dyn Conn + Send + Sync>,
+        client: bool,
+        fingerprint: &str,
+    ) -> Result<Arc<webrtc::dtls::conn::DTLSConn>, AgentError> {
+        let (shortest, longest) = RESEND_FLIGHT;
+        let round_trip = self.socket.checks().round_trip();
+        let resend_after = round_trip.map_or(longest, |time| (3 * time).clamp(shortest, longest));
+        let handshake =
+            dtls::handshake(path, self.settings.warmth.identity(), client, fingerprint, resend_after);
+        handshake.await.map_err(|error| AgentError::new(Stage::Dtls, error))
+    }
+
+    /// What comes after ICE has twice the patience, and fails as ICE when the path goes away meanwhile.
+    async fn before_path_is_lost<T>(
+        &self,
+        stage: Stage,
+        step: impl Future<Output = Result<T, AgentError>>,
+    ) -> Result<T, AgentError> {
+        let deadline = 2 * self.settings.patience;
+        tokio::select! {
+            done = timeout(deadline, step) => {
+                done.unwrap_or_else(|_| Err(AgentError::new(stage, format!("not done within {deadline:?}"))))
+            }
+            () = self.path_lost() => Err(AgentError::new(Stage::Ice, "the path was lost")),
+        }
+    }
+
+    async fn path_lost(&self) {
+        let mut state = self.state.clone();
+        // An agent that is gone has no path either.
+        let _ = state.wait_for(|state| *state == State::Failed).await;
+    }
+
+    /// The connectivity checks so far.
+    pub(super) fn checks(&self) -> Vec<CheckedPair> {
+        self.socket.checks().pairs()
+    }
+
+    /// Closes everything, the channel first.
+    pub(super) async fn close(&self, channel: Option<&Channel>) {
+        if let Some(channel) = channel {
+            let _ = timeout(CLOSING, channel.close()).await;
+        }
+        let _ = timeout(CLOSING, self.ice.close()).await;
+    }
+}
+
+fn ice_config(role: Role, settings: &Settings, socket: &Arc<Socket>) -> AgentConfig {
+    let address = settings.address;
+    let none = Some(Duration::ZERO);
+    AgentConfig {
+        udp_network: UDPNetwork::Muxed(Arc::new(OneSocket(Arc::clone(socket)))),
+        network_types: vec![if address.is_ipv4() { NetworkType::Udp4 } else { NetworkType::Udp6 }],
+        ip_filter: Arc::new(Some(Box::new(move |ip| ip == address))),
+        include_loopback: address.is_loopback(),
+        multicast_dns_mode: MulticastDnsMode::Disabled,
+        is_controlling: role == Role::Offer,
+        // Their sum is how long the agent looks for a path; apart they tell a path in trouble from a lost one.
+        disconnected_timeout: Some(settings.patience * 2 / 5),
+        failed_timeout: Some(settings.patience * 3 / 5),
+        keepalive_interval: Some(KEEPALIVE.min(settings.patience / 10)),
+        check_interval: CHECK_INTERVAL,
+        max_binding_requests: Some(MAX_CHECKS),
+        host_acceptance_min_wait: none,
+        srflx_acceptance_min_wait: none,
+        prflx_acceptance_min_wait: none,
+        relay_acceptance_min_wait: none,
+        ..AgentConfig::default()
+    }
+}
+
+fn watch_state(
+    ice: &ice::agent::Agent,
+    socket: &Arc<Socket>,
+    happenings: &mpsc::UnboundedSender<Happening>,
+) -> watch::Receiver<State> {
+    let (state, watched) = watch::channel(State::New);
+    let (socket_of_states, tell_state) = (Arc::clone(socket), happenings.clone());
+    ice.on_connection_state_change(Box::new(move |new| {
+        if new == State::Failed {
+            socket_of_states.checks().fail();
+        }
+        let _ = tell_state.send(Happening::Ice(ice_state(new)));
+        state.send_replace(new);
+        Box::pin(async {})
+    }));
+    let (socket, tell) = (Arc::clone(socket), happenings.clone());
+    ice.on_selected_candidate_pair_change(Box::new(move |_, remote| {
+        let mut checks = socket.checks();
+        checks.select(remote.addr());
+        if let Some((local, remote)) = checks.selected() {
+            let _ = tell.send(Happening::Selected { local, remote });
+        }
+        Box::pin(async {})
+    }));
+    watched
+}
+
+fn watch_hosts(
+    ice: &ice::agent::Agent,
+    happenings: &mpsc::UnboundedSender<Happening>,
+) -> watch::Receiver<bool> {
+    let (gathered, watched) = watch::channel(false);
+    let tell = happenings.clone();
+    ice.on_candidate(Box::new(move |found| {
+        match found {
+            Some(found) => {
+                let line = format!("candidate:{}", found.marshal());
+                let _ = tell.send(Happening::Gathered(described(&*found), line));
+            }
+            None => drop(gathered.send(true)),
+        }
+        Box::pin(async {})
+    }));
+    watched
+}
+
+fn described(candidate: &(impl ice::candidate::Candidate + ?Sized)) -> Candidate {
+    use webrtc::ice::candidate::CandidateType as Theirs;
+    let related = candidate.related_address();
+    Candidate {
+        kind: match candidate.candidate_type() {
+            Theirs::ServerReflexive => CandidateType::Srflx,
+            Theirs::PeerReflexive => CandidateType::Prflx,
+            Theirs::Relay => CandidateType::Relay,
+            Theirs::Host | Theirs::Unspecified => CandidateType::Host,
+        },
+        protocol: candidate.network_type().network_short(),
+        address: candidate.address(),
+        port: candidate.port(),
+        related_address: related.as_ref().map(|related| related.address.clone()),
+        related_port: related.map(|related| related.port),
+    }
+}
+
+/// The line of RFC 8839 section 5.1 for the `number`th STUN server; the library writes only those that it gathered
+/// itself.
+fn reflexive_line(number: usize, candidate: &Candidate) -> String {
+    // RFC 8445 section 5.1.2.1: type preference 100, local preference the highest, component 1.
+    let priority = (100_u32 << 24) + (65_535 << 8) + 255;
+    let Candidate { address, port, .. } = candidate;
+    let related = candidate.related_address.as_deref().unwrap_or_default();
+    let related_port = candidate.related_port.unwrap_or_default();
+    let foundation = 2 + number;
+    format!(
+        "candidate:{foundation} 1 udp {priority} {address} {port} typ srflx raddr {related} rport {related_port}"
+    )
+}
+
+fn ice_state(state: State) -> IceState {
+    match state {
+        State::Checking => IceState::Checking,
+        State::Connected => IceState::Connected,
+        State::Completed => IceState::Completed,
+        State::Disconnected => IceState::Disconnected,
+        State::Failed => IceState::Failed,
+        State::Closed => IceState::Closed,
+        State::New | State::Unspecified => IceState::New,
+    }
+}

@@ -1,0 +1,247 @@
+//! The peer's connection to the signaling server: the wire format that browsers speak to it, and frames that can be
+//! held back.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use super::control::event::SignalKind;
+
+/// Longest time to reach the server.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// The server is asked for a sign of life as often as browsers do.
+const PING: Duration = Duration::from_secs(20);
+
+/// Why there is no signaling.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SignalingError {
+    #[error("{url} cannot be reached: {error}")]
+    Connect { url: String, error: Error },
+    #[error("{0} did not answer within {CONNECT:?}")]
+    Silent(String),
+}
+
+/// What comes from the server.
+#[derive(Debug, PartialEq)]
+pub(super) enum Incoming {
+    /// Who is there.
+    Peers(Vec<String>),
+    /// From a partner.
+    Signal { from: String, signal: Signal },
+    /// The server complains.
+    Complaint(String),
+    /// The connection is gone.
+    Gone(String),
+}
+
+/// What partners tell each other.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Signal {
+    Offer(String),
+    Answer(String),
+    /// The line; empty at the end of candidates.
+    Candidate(Trickled),
+    Bye,
+}
+
+/// A candidate in the shape of a browser's RTCIceCandidateInit.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Trickled {
+    #[serde(default)]
+    pub(super) candidate: String,
+    #[serde(default)]
+    pub(super) sdp_mid: Option<String>,
+    #[serde(default)]
+    pub(super) username_fragment: Option<String>,
+}
+
+impl Signal {
+    pub(super) fn kind(&self) -> SignalKind {
+        match self {
+            Self::Offer(_) => SignalKind::Offer,
+            Self::Answer(_) => SignalKind::Answer,
+            Self::Candidate(_) => SignalKind::Candidate,
+            Self::Bye => SignalKind::Bye,
+        }
+    }
+}
+
+/// Where frames are put to be sent.
+#[derive(Clone)]
+pub(super) struct Outbox {
+    id: String,
+    frames: mpsc::UnboundedSender<Frame>,
+}
+
+struct Frame {
+    text: String,
+    put: Instant,
+    sent: oneshot::Sender<()>,
+}
+
+impl Outbox {
+    /// Puts a signal to `to`; the receiver hears when it was really sent, or nothing when it never is.
+    pub(super) fn put(&self, to: &str, signal: &Signal) -> oneshot::Receiver<()> {
+        self.put_frame(frame(&self.id, to, signal).to_string())
+    }
+
+    fn put_frame(&self, text: String) -> oneshot::Receiver<()> {
+        let (sent, told) = oneshot::channel();
+        // Without a connection the receiver hears of the drop.
+        let _ = self.frames.send(Frame { text, put: Instant::now(), sent });
+        told
+    }
+}
+
+/// What a connection gives: a way out, a way in, and the address it leaves from.
+pub(super) type Connected = (Outbox, mpsc::UnboundedReceiver<Incoming>, Option<IpAddr>);
+
+/// Connects and registers as `id`. Every frame, the registration too, is sent `hold` after it was put, in order. The
+/// task that serves the connection closes it when the last outbox is dropped.
+pub(super) async fn connect(
+    url: &str,
+    id: &str,
+    hold: Duration,
+    tasks: &mut JoinSet<()>,
+) -> Result<Connected, SignalingError> {
+    // The defaults of the library would cost 128 KiB a connection.
+    let config = WebSocketConfig::default().read_buffer_size(4 << 10).write_buffer_size(4 << 10);
+    let connecting = connect_async_with_config(url, Some(config), true);
+    let (socket, _) = timeout(CONNECT, connecting)
+        .await
+        .map_err(|_| SignalingError::Silent(url.to_owned()))?
+        .map_err(|error| SignalingError::Connect { url: url.to_owned(), error })?;
+    let local = match socket.get_ref() {
+        MaybeTlsStream::Plain(tcp) => tcp.local_addr().ok().map(|address| address.ip()),
+        _ => None,
+    };
+    let (frames, put) = mpsc::unbounded_channel();
+    let (tell, incoming) = mpsc::unbounded_channel();
+    let outbox = Outbox { id: id.to_owned(), frames };
+    drop(outbox.put_frame(json!({"type": "register", "clientId": id}).to_string()));
+    let id = id.to_owned();
+    tasks.spawn(async move {
+        let end = serve(socket, put, &tell, hold, &id).await;
+        let _ = tell.send(Incoming::Gone(end));
+    });
+    Ok((outbox, incoming, local))
+}
+
+/// Sends and receives until the connection ends, and says how it did.
+async fn serve(
+    mut socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    mut frames: mpsc::UnboundedReceiver<Frame>,
+    tell: &mpsc::UnboundedSender<Incoming>,
+    hold: Duration,
+    id: &str,
+) -> String {
+    let ping = json!({"type": "ping", "ts": 0, "from": id}).to_string();
+    let mut ping_at = Instant::now() + PING;
+    let mut held: Option<Frame> = None;
+    loop {
+        let due = held.as_ref().map_or(ping_at, |frame| frame.put + hold);
+        let outcome = tokio::select! {
+            frame = frames.recv(), if held.is_none() => match frame {
+                Some(frame) => { held = Some(frame); continue }
+                None => {
+                    let _ = socket.close(None).await;
+                    return "closed".to_owned();
+                }
+            },
+            () = sleep_until(due), if held.is_some() => match held.take() {
+                Some(frame) => socket.send(Message::text(frame.text)).await.inspect(|()| _ = frame.sent.send(())),
+                None => continue,
+            },
+            () = sleep_until(ping_at) => {
+                ping_at = Instant::now() + PING;
+                socket.send(Message::text(ping.clone())).await
+            }
+            message = socket.next() => match message {
+                None => return "the server closed the connection".to_owned(),
+                Some(message) => message.map(|message| hear(&message, id, tell)),
+            },
+        };
+        if let Err(error) = outcome {
+            return error.to_string();
+        }
+    }
+}
+
+fn hear(message: &Message, id: &str, tell: &mpsc::UnboundedSender<Incoming>) {
+    let Message::Text(text) = message else { return };
+    match parse(text, id) {
+        Some(incoming) => drop(tell.send(incoming)),
+        None => tracing::debug!(%text, "a frame of no concern"),
+    }
+}
+
+fn frame(from: &str, to: &str, signal: &Signal) -> Value {
+    match signal {
+        Signal::Offer(sdp) => {
+            json!({"type": "offer", "sdp": {"type": "offer", "sdp": sdp}, "to": to, "from": from})
+        }
+        Signal::Answer(sdp) => {
+            json!({"type": "answer", "sdp": {"type": "answer", "sdp": sdp}, "to": to, "from": from})
+        }
+        Signal::Candidate(trickled) => json!({
+            "type": "candidate",
+            "candidate": {
+                "candidate": trickled.candidate,
+                "sdpMid": trickled.sdp_mid,
+                "sdpMLineIndex": 0,
+                "usernameFragment": trickled.username_fragment,
+            },
+            "to": to,
+            "from": from,
+        }),
+        Signal::Bye => json!({"type": "bye", "to": to, "from": from}),
+    }
+}
+
+/// Reads a frame for `id`. Names may be plain or in an object, and a description may be bare SDP: all of it is about.
+fn parse(text: &str, id: &str) -> Option<Incoming> {
+    let frame: Value = serde_json::from_str(text).ok()?;
+    let kind = frame.get("type")?.as_str()?;
+    match kind {
+        "peers" => {
+            let names = frame.get("peers")?.as_array()?.iter().filter_map(name).filter(|name| name != id);
+            return Some(Incoming::Peers(names.collect()));
+        }
+        "error" => return Some(Incoming::Complaint(frame.get("message")?.as_str()?.to_owned())),
+        _ => {}
+    }
+    let from = frame.get("from")?.as_str().filter(|from| *from != id)?.to_owned();
+    let sdp = || {
+        let sdp = frame.get("sdp")?;
+        Some(sdp.get("sdp").unwrap_or(sdp).as_str()?.to_owned())
+    };
+    let signal = match kind {
+        "offer" => Signal::Offer(sdp()?),
+        "answer" => Signal::Answer(sdp()?),
+        // Some send null at the end of candidates.
+        "candidate" => Signal::Candidate(match frame.get("candidate")? {
+            Value::Null => Trickled { candidate: String::new(), sdp_mid: None, username_fragment: None },
+            trickled => Trickled::deserialize(trickled).ok()?,
+        }),
+        "bye" => Signal::Bye,
+        _ => return None,
+    };
+    Some(Incoming::Signal { from, signal })
+}
+
+fn name(peer: &Value) -> Option<String> {
+    let named = ["clientId", "id", "peerId"].iter().find_map(|key| peer.get(key));
+    Some(named.unwrap_or(peer).as_str()?.to_owned())
+}
