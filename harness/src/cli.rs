@@ -1,15 +1,22 @@
-//! The command line: one file a verb.
+//! The command line: one file a verb. The hidden verbs are the helpers that natlab starts from itself.
 
+pub mod completions;
+pub mod doctor;
 pub mod init;
 pub mod list;
+pub mod man;
+pub mod run;
 pub mod schema;
+mod stun;
 pub mod validate;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use netns::sandbox;
 
 use crate::exit::Exit;
 use crate::scenario::{LoadOptions, Look};
@@ -17,17 +24,21 @@ use crate::scenario::{LoadOptions, Look};
 /// NAT simulation lab and integration-test harness for WebRTC.
 #[derive(Debug, Parser)]
 #[command(name = "natlab", version, about)]
-struct Arguments {
+pub struct Arguments {
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Validate(validate::ValidateArgs),
+    Run(run::RunArgs),
     List(list::ListArgs),
+    Validate(validate::ValidateArgs),
     Init(init::InitArgs),
+    Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Which scenarios a verb is about.
@@ -59,23 +70,49 @@ pub struct Streams<'w> {
 }
 
 /// Does what the command line says.
-pub fn run() -> ExitCode {
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let verb = arguments.next().unwrap_or_default();
+    match verb.to_str() {
+        Some(sandbox::INIT_VERB) => first_process(arguments),
+        Some("peer") => crate::peer::main(),
+        Some("stun") => stun::serve(arguments),
+        Some("signaling-server") => signaling_server::main_with(std::env::args_os().skip(1)),
+        _ => visible_verb(),
+    }
+}
+
+fn first_process(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    sandbox::init(arguments).map_or_else(
+        |error| {
+            eprintln!("error: {error}\nhelp: {}", error.help());
+            Exit::Unfit.into()
+        },
+        ExitCode::from,
+    )
+}
+
+fn visible_verb() -> ExitCode {
     let arguments = Arguments::parse();
     let look = Look::of(io::stderr().is_terminal(), |name| std::env::var(name).ok());
-    let mut streams = Streams { out: &mut io::stdout().lock(), err: &mut io::stderr().lock(), look };
+    let mut streams = Streams { out: &mut io::stdout(), err: &mut io::stderr(), look };
     let done = match &arguments.verb {
-        Verb::Validate(args) => validate::validate(args, &mut streams),
+        Verb::Run(args) => run::run(args, &mut streams),
         Verb::List(args) => list::list(args, &mut streams),
+        Verb::Validate(args) => validate::validate(args, &mut streams),
         Verb::Init(args) => init::init(args, &mut streams),
+        Verb::Doctor(args) => doctor::doctor(args, &mut streams),
         Verb::Schema(args) => schema::schema(args, &mut streams),
+        Verb::Completions(args) => completions::completions(args, &mut streams),
+        Verb::Man(args) => man::man(args, &mut streams),
     };
     match done {
         Ok(exit) => exit.into(),
         // Whoever reads our output has gone (`natlab list | head`): that is no failure of ours.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok.into(),
         Err(error) => {
-            eprintln!("natlab: {error}");
-            ExitCode::FAILURE
+            eprintln!("error: {error}");
+            Exit::Unfit.into()
         }
     }
 }

@@ -2,13 +2,10 @@
 //! of them can be joined with STUN alone. Pure data and pure functions; [`ruleset`] makes rules of it.
 
 mod oracle;
-<<<<<<< HEAD
 pub(crate) mod ruleset;
 pub mod table;
-=======
 pub mod probe;
 pub mod stun;
->>>>>>> stun
 
 pub use oracle::{Access, CandidateType, Path, Prediction, Reason, direct_path};
 
