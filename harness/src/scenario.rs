@@ -19,7 +19,7 @@ use std::time::Duration;
 use netns::nat::{CandidateType, Path, Preset};
 
 pub(crate) use error::counted;
-pub use error::{Look, Problem, Problems, Span};
+pub use error::{Look, Problem, Problems};
 pub use expectation::Expectation;
 pub use find::{LoadOptions, Loaded, load, read};
 pub use id::CaseId;

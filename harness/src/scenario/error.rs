@@ -9,16 +9,16 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, So
 
 /// A stretch of bytes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
+pub(super) struct Span {
     /// The first byte.
-    pub start: usize,
+    pub(super) start: usize,
     /// How many bytes.
-    pub len: usize,
+    pub(super) len: usize,
 }
 
 impl Span {
     /// The line and column of the first byte, both counted from one, the column in characters.
-    pub fn line_and_column(self, source: &str) -> (usize, usize) {
+    pub(super) fn line_and_column(self, source: &str) -> (usize, usize) {
         let before = source.get(..self.start).unwrap_or(source);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
