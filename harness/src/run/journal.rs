@@ -17,30 +17,30 @@ use crate::scenario::{Case, Session};
 
 /// The events of one case.
 #[derive(Debug)]
-pub struct Journal {
+pub(super) struct Journal {
     began_us: u64,
     file: io::Result<BufWriter<File>>,
     /// What the events so far show.
-    pub seen: Observed,
+    pub(super) seen: Observed,
     /// How many peers' programs have ended.
-    pub ended: usize,
+    pub(super) ended: usize,
 }
 
 impl Journal {
     /// Begins the journal of a case with these peers; a folder that cannot be written is told by [`Journal::finish`].
-    pub fn new<'a>(folder: &Path, peers: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(super) fn new<'a>(folder: &Path, peers: impl IntoIterator<Item = &'a str>) -> Self {
         let file = File::create(folder.join("events.jsonl")).map(BufWriter::new);
         Journal { began_us: now_us(), file, seen: Observed::of(peers), ended: 0 }
     }
 
     /// Notes what the harness did or saw.
-    pub fn lab(&mut self, node: &str, event: LabEvent) {
+    pub(super) fn lab(&mut self, node: &str, event: LabEvent) {
         self.ended += usize::from(matches!(event, LabEvent::Ended { .. }));
         self.note(node, now_us(), Happening::Lab(event));
     }
 
     /// Notes what a peer reported, at its own time: all processes of a machine share the clock.
-    pub fn peer(&mut self, node: &str, at_us: u64, event: Event) {
+    pub(super) fn peer(&mut self, node: &str, at_us: u64, event: Event) {
         self.note(node, at_us, Happening::Peer(event));
     }
 
@@ -57,7 +57,7 @@ impl Journal {
     }
 
     /// Tells whether every event is in the file.
-    pub fn finish(&mut self) -> io::Result<()> {
+    pub(super) fn finish(&mut self) -> io::Result<()> {
         match &mut self.file {
             Ok(file) => file.flush(),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
@@ -72,7 +72,7 @@ fn now_us() -> u64 {
 }
 
 /// Whether nothing more can happen that a verdict needs.
-pub fn is_settled(case: &Case, seen: &Observed) -> bool {
+pub(super) fn is_settled(case: &Case, seen: &Observed) -> bool {
     case.sessions.iter().all(|session| {
         let ends = [(&session.offerer, &session.answerer), (&session.answerer, &session.offerer)];
         let dead = |peer: &String| seen.peers.get(peer).is_some_and(|peer| peer.died.is_some());
@@ -96,7 +96,7 @@ fn has_ended(case: &Case, seen: &Observed, session: &Session, peer: &str, partne
 
 /// What the node of a peer, and the router before it, have to tell at the end: the mapping table and the drops, if
 /// there is a router, and the datagrams that a full receive buffer lost.
-pub fn inspect(lab: &Lab, peer: &str) -> Result<(Option<(MappingTable, Drops)>, u64), netns::Error> {
+pub(super) fn inspect(lab: &Lab, peer: &str) -> Result<(Option<(MappingTable, Drops)>, u64), netns::Error> {
     let lost = match lab.node(peer) {
         Some(node) => node.within(receive_buffer_errors)?,
         None => 0,

@@ -22,7 +22,7 @@ const SELF: &str = "/proc/self/exe";
 
 /// What a peer's program did.
 #[derive(Debug)]
-pub enum FromPeer {
+pub(super) enum FromPeer {
     /// It reported an event.
     Reported(Box<Report>),
     /// It wrote something else.
@@ -33,15 +33,15 @@ pub enum FromPeer {
 
 /// A server in a node. It ends with the handle.
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     child: Child,
     /// Where it says it listens.
-    pub address: String,
+    pub(super) address: String,
 }
 
 impl Server {
     /// Starts a hidden verb of this program in a node and waits until it says where it listens.
-    pub async fn start(node: &Node, arguments: &[String], log: &Path) -> io::Result<Self> {
+    pub(super) async fn start(node: &Node, arguments: &[String], log: &Path) -> io::Result<Self> {
         let mut child = spawn(node, arguments, Stdio::null(), log)?;
         let mut lines = lines(&mut child)?;
         let first = lines.next_line().await?.unwrap_or_default();
@@ -55,12 +55,12 @@ impl Server {
     }
 
     /// Kills it and waits until it is gone.
-    pub async fn kill(&mut self) -> io::Result<()> {
+    pub(super) async fn kill(&mut self) -> io::Result<()> {
         self.child.kill().await
     }
 
     /// Asks it to end, and waits until it has.
-    pub async fn stop(mut self) -> io::Result<ExitStatus> {
+    pub(super) async fn stop(mut self) -> io::Result<ExitStatus> {
         if let Some(pid) = self.child.id() {
             signal(pid, Signal::SIGTERM);
         }
@@ -70,7 +70,7 @@ impl Server {
 
 /// A peer in a node. It ends with the handle.
 #[derive(Debug)]
-pub struct Peer {
+pub(super) struct Peer {
     stdin: Option<ChildStdin>,
     pid: Option<u32>,
     reader: AbortHandle,
@@ -78,7 +78,7 @@ pub struct Peer {
 
 impl Peer {
     /// Starts the peer's program; what it does is told to `tell`, under the node's name.
-    pub fn start(node: &Node, log: &Path, tell: UnboundedSender<(String, FromPeer)>) -> io::Result<Self> {
+    pub(super) fn start(node: &Node, log: &Path, tell: UnboundedSender<(String, FromPeer)>) -> io::Result<Self> {
         let mut child = spawn(node, &["peer".to_owned()], Stdio::piped(), log)?;
         let lines = lines(&mut child)?;
         let (stdin, pid) = (child.stdin.take(), child.id());
@@ -87,7 +87,7 @@ impl Peer {
     }
 
     /// Gives it a command. A peer that has ended tells so itself.
-    pub async fn order(&mut self, order: &Order) -> io::Result<()> {
+    pub(super) async fn order(&mut self, order: &Order) -> io::Result<()> {
         let Some(stdin) = &mut self.stdin else { return Ok(()) };
         let mut line = serde_json::to_vec(order)?;
         line.push(b'\n');
@@ -98,7 +98,7 @@ impl Peer {
     }
 
     /// Kills it; its end is told like any other.
-    pub fn kill(&self) {
+    pub(super) fn kill(&self) {
         if let Some(pid) = self.pid {
             signal(pid, Signal::SIGKILL);
         }
