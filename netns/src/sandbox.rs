@@ -102,9 +102,10 @@ pub fn init(arguments: impl IntoIterator<Item = OsString>) -> Result<u8, Error> 
     route::up(&mut batch, route::LOOPBACK);
     Socket::open(Subsystem::Route)?.commit(batch)?;
 
-    let program = Command::new("/proc/self/exe")
-        .args(arguments)
-        .env(INSIDE, "1")
+    let mut program = Command::new("/proc/self/exe");
+    program.args(arguments).env(INSIDE, "1");
+    enter::command_unblocks_signals(&mut program);
+    let program = program
         .spawn()
         .map_err(|source| Error::system("start the program inside the sandbox", source))?;
     supervise(&signals, Pid::from_raw(program.id() as i32), Some(&lifeline))
