@@ -46,6 +46,8 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy(),
         )
         .with_writer(io::stderr)
+        // It would say on stderr that stderr is gone, and panic.
+        .log_internal_errors(false)
         .try_init();
     match address(arguments.listen.as_deref(), std::env::var_os("PORT")).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,

@@ -69,7 +69,7 @@ impl Default for Limits {
             ping_after: Duration::from_secs(25),
             pong_within: Duration::from_secs(10),
             closing: Duration::from_secs(2),
-            drain: Duration::from_millis(800),
+            drain: Duration::from_millis(700),
             patience: 1000,
             patience_per_second: 10,
         }

@@ -61,8 +61,10 @@ pub(crate) async fn run(stream: TcpStream, seat: Seat) {
     // The others learn of it now, whatever time the close handshake takes.
     drop(seat);
     match why.frame() {
-        Some(frame) => info!(connection, code = u16::from(frame.code), reason = %frame.reason, "closing"),
-        None => debug!(connection, ?why, "closed"),
+        Some(frame) if why != Closing::GoingAway => {
+            info!(connection, code = u16::from(frame.code), reason = %frame.reason, "closing")
+        }
+        _ => debug!(connection, ?why, "closing"),
     }
     finish(socket, why, within).await;
 }

@@ -88,13 +88,16 @@ impl Client {
 
     /// The next text frame.
     pub(crate) async fn next(&mut self) -> String {
-        loop {
-            match before_it_hangs(self.socket.next()).await {
-                Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("instead of a text frame: {other:?}"),
+        before_it_hangs(async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => panic!("instead of a text frame: {other:?}"),
+                }
             }
-        }
+        })
+        .await
     }
 
     /// The next text frame that is not a list.
@@ -148,17 +151,20 @@ impl Client {
 
     /// The code of the close frame, after which the connection must end cleanly; frames before it are passed over.
     pub(crate) async fn close_code(&mut self) -> u16 {
-        loop {
-            match before_it_hangs(self.socket.next()).await {
-                Some(Ok(Message::Close(frame))) => {
-                    let ending = before_it_hangs(self.socket.next()).await;
-                    assert!(ending.is_none(), "{ending:?}");
-                    return frame.expect("a close frame with a code").code.into();
+        before_it_hangs(async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Close(frame))) => {
+                        let ending = self.socket.next().await;
+                        assert!(ending.is_none(), "{ending:?}");
+                        return frame.expect("a close frame with a code").code.into();
+                    }
+                    Some(Ok(_)) => {}
+                    other => panic!("instead of a close frame: {other:?}"),
                 }
-                Some(Ok(_)) => {}
-                other => panic!("instead of a close frame: {other:?}"),
             }
-        }
+        })
+        .await
     }
 }
 

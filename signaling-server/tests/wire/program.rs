@@ -94,6 +94,21 @@ async fn payloads_are_never_logged_however_much_is_logged() {
 }
 
 #[tokio::test]
+async fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0"]).env("RUST_LOG", "debug").stderr(Stdio::piped());
+    let mut program = Program::start(&mut command).await;
+    drop(program.child.stderr.take());
+    for id in ["alice", "bob", "carol"] {
+        let mut client = Client::connect(program.address).await;
+        client.register(id).await;
+        client.list().await;
+    }
+    program.signal(Signal::SIGTERM);
+    assert_eq!(program.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn without_file_descriptors_it_waits_and_serves_again_when_there_are_some() {
     let mut command = Command::new("sh");
     command.args(["-c", r#"ulimit -n 16; exec "$0" --listen 127.0.0.1:0"#, PROGRAM]).stderr(Stdio::piped());
