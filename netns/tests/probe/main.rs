@@ -1,5 +1,7 @@
 //! The probe against NATs that are known, honest and dishonest: it must name what they are, or say that it cannot.
 
+#![expect(clippy::unwrap_used, reason = "clippy allows it only inside test functions, and this is all test")]
+
 mod fake_nat;
 
 use std::convert::Infallible;
@@ -84,9 +86,11 @@ fn a_drop_that_is_counted_late_is_still_a_drop() {
     assert_eq!(probe(&mut faulty(Fault::CountsLate)).unwrap().filtering, BY_PORT);
 }
 
-#[test]
-fn an_answer_that_comes_in_after_it_was_counted_as_dropped_is_a_contradiction() {
-    let error = probe(&mut faulty(Fault::CountsAndAdmits)).unwrap_err();
+#[rstest]
+#[case::while_something_else_is_asked(Fault::CountsAndAdmits)]
+#[case::when_nothing_more_is_asked(Fault::CountsAndAdmitsPort)]
+fn an_answer_that_comes_in_after_it_was_counted_as_dropped_is_a_contradiction(#[case] fault: Fault) {
+    let error = probe(&mut faulty(fault)).unwrap_err();
     assert!(matches!(error, ProbeError::Contradicted { .. }), "{error}");
 }
 
@@ -115,6 +119,14 @@ fn a_router_that_rewrites_who_answered_is_caught() {
     let ProbeError::WrongSource { answered_by, seen, origin } = error else { panic!("{error}") };
     assert_eq!((answered_by.ip(), origin), (v4(seen).ip(), Some(answered_by)));
     assert_ne!(answered_by.port(), seen.port());
+}
+
+#[test]
+fn an_answer_that_says_it_is_of_somebody_else_is_caught() {
+    let error = probe(&mut faulty(Fault::MisstatesOrigin)).unwrap_err();
+    let ProbeError::WrongSource { answered_by, seen, origin } = error else { panic!("{error}") };
+    assert_eq!(v4(seen), answered_by);
+    assert!(origin.is_some_and(|origin| origin.ip() != answered_by.ip()));
 }
 
 #[test]
