@@ -69,13 +69,8 @@ pub enum Preset {
 
 impl Preset {
     /// Every preset, in the order in which tables show them.
-    pub const ALL: [Preset; 5] = [
-        Preset::Open,
-        Preset::FullCone,
-        Preset::AddressRestricted,
-        Preset::PortRestricted,
-        Preset::Symmetric,
-    ];
+    pub const ALL: [Preset; 5] =
+        [Preset::Open, Preset::FullCone, Preset::AddressRestricted, Preset::PortRestricted, Preset::Symmetric];
 
     /// The name a scenario file uses.
     pub const fn name(self) -> &'static str {
