@@ -1,5 +1,7 @@
 //! The STUN server over loopback: what it answers, from where, and what it passes over in silence.
 
+#![expect(clippy::unwrap_used, reason = "clippy allows it only inside test functions, and this is all test")]
+
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::unix::net::UnixStream;

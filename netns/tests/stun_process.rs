@@ -1,9 +1,11 @@
 //! `serve_forever` as a process: says when it is ready, answers, and ends cleanly when told to. It has its own main
 //! because signals need a process whose only thread is the server's.
 
+#![expect(clippy::unwrap_used, reason = "clippy allows it only inside test functions, and this is all test")]
+
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use netns::nat::stun::{message, serve_forever};
@@ -25,13 +27,9 @@ fn main() {
 fn a_server_that_is_told_to_end_ends_cleanly(signal: Signal) {
     let [.., high, low] = std::process::id().to_be_bytes();
     let [here, there] = [250, 251].map(|host| Ipv4Addr::new(127, high, low, host));
-    let mut server = Command::new(std::env::current_exe().unwrap())
-        .args(["serve", &here.to_string(), &there.to_string()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut server = Serving::start(here, there);
     let mut ready = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut ready).unwrap();
     assert_eq!(ready, format!("listening on {here}:3478\n"));
 
     let client = UdpSocket::bind((here, 0)).unwrap();
@@ -41,6 +39,25 @@ fn a_server_that_is_told_to_end_ends_cleanly(signal: Signal) {
     let length = client.recv(&mut answer).unwrap();
     assert_eq!(message::read_answer(&answer[..length]).unwrap().other, Some(SocketAddrV4::new(here, 3478)));
 
-    kill(Pid::from_raw(server.id().try_into().unwrap()), signal).unwrap();
-    assert_eq!(server.wait().unwrap().code(), Some(0));
+    kill(Pid::from_raw(server.0.id().try_into().unwrap()), signal).unwrap();
+    assert_eq!(server.0.wait().unwrap().code(), Some(0));
+}
+
+/// This program again, as the server; gone when dropped, so that a failure leaves nothing behind.
+struct Serving(Child);
+
+impl Serving {
+    fn start(here: Ipv4Addr, there: Ipv4Addr) -> Serving {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["serve", &here.to_string(), &there.to_string()]).stdout(Stdio::piped());
+        Serving(program.spawn().unwrap())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Does nothing to one that has been waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -68,10 +68,11 @@ impl Server {
     }
 
     fn serve_one(&self, at: usize) -> io::Result<()> {
+        // One byte more: what is cut has a length that no STUN message has, and is not answered.
         let mut datagram = [0; LARGEST_REQUEST + 1];
         let (length, client) = match self.sockets[at].recv_from(&mut datagram) {
-            Ok((length, SocketAddr::V4(client))) if length <= LARGEST_REQUEST => (length, client),
-            Ok(_) => return Ok(()),
+            Ok((length, SocketAddr::V4(client))) => (length, client),
+            Ok((_, SocketAddr::V6(_))) => return Ok(()),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return Ok(());
             }

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     CountsTwice,
     /// Counts what its filter refuses, and lets it in later.
     CountsAndAdmits,
+    /// The same, but only for what comes from another port, not from another address.
+    CountsAndAdmitsPort,
     /// Drops what its filter refuses, and counts it only once its counter has been read.
     CountsLate,
     /// Holds what comes from elsewhere until its counter has been read.
@@ -37,6 +39,8 @@ pub(crate) enum Fault {
     MapsByPort,
     /// Lets answers in from a port that did not send them.
     RewritesSource,
+    /// Lets answers say that they come from a server that nobody asked.
+    MisstatesOrigin,
     /// Gives a flow a new mapping with every packet.
     Forgets,
 }
@@ -100,7 +104,8 @@ impl FakeNat {
         }
     }
 
-    /// Reads the drop counter. What was held until then is let go after.
+    /// Reads the drop counter. Packets that were held until then are in before it returns; counts that were held
+    /// show only when it is read again.
     pub(crate) fn drops(&mut self) -> io::Result<u64> {
         self.counter.write_all(&[0])?;
         let mut drops = [0; 8];
@@ -165,8 +170,9 @@ impl Nat {
                 self.inbound(mapping)?;
             }
             if is_ready[1] && counter.read(&mut [0])? == 1 {
-                counter.write_all(&self.drops.to_be_bytes())?;
+                let drops = self.drops;
                 self.let_go()?;
+                counter.write_all(&drops.to_be_bytes())?;
             }
         }
     }
@@ -209,9 +215,10 @@ impl Nat {
         let (datagram, remote) = receive(&self.mappings[mapping].socket)?;
         let MappingState { inside, sent_to, .. } = &self.mappings[mapping];
         let is_from_elsewhere = !sent_to.contains(&remote);
+        let is_known_address = sent_to.iter().any(|known| known.ip() == remote.ip());
         let is_admitted = match self.behaviour.filtering {
             Filtering::EndpointIndependent => true,
-            Filtering::AddressDependent => sent_to.iter().any(|known| known.ip() == remote.ip()),
+            Filtering::AddressDependent => is_known_address,
             Filtering::AddressAndPortDependent => !is_from_elsewhere,
         };
         let packet = Held::Packet { from: remote, to: *inside, datagram };
@@ -222,6 +229,10 @@ impl Nat {
             Fault::DropsUncounted if !is_admitted => {}
             Fault::CountsTwice if !is_admitted => self.drops += 2,
             Fault::CountsAndAdmits if !is_admitted => {
+                self.drops += 1;
+                self.held.push(packet);
+            }
+            Fault::CountsAndAdmitsPort if !is_admitted && is_known_address => {
                 self.drops += 1;
                 self.held.push(packet);
             }
@@ -257,6 +268,9 @@ impl Nat {
         for address in [&mut answer.origin, &mut answer.other].into_iter().flatten() {
             let (inside, _) = self.addresses.iter().find(|(_, real)| real == address.ip()).unwrap();
             address.set_ip(*inside);
+        }
+        if self.behaviour.fault == Fault::MisstatesOrigin {
+            answer.origin = answer.other;
         }
         write_answer(&answer, false).unwrap()
     }

@@ -1,5 +1,7 @@
 //! The probe against NATs that are known, honest and dishonest: it must name what they are, or say that it cannot.
 
+#![expect(clippy::unwrap_used, reason = "clippy allows it only inside test functions, and this is all test")]
+
 mod fake_nat;
 
 use std::convert::Infallible;
@@ -84,9 +86,11 @@ fn a_drop_that_is_counted_late_is_still_a_drop() {
     assert_eq!(probe(&mut faulty(Fault::CountsLate)).unwrap().filtering, BY_PORT);
 }
 
-#[test]
-fn an_answer_that_comes_in_after_it_was_counted_as_dropped_is_a_contradiction() {
-    let error = probe(&mut faulty(Fault::CountsAndAdmits)).unwrap_err();
+#[rstest]
+#[case::while_something_else_is_asked(Fault::CountsAndAdmits)]
+#[case::when_nothing_more_is_asked(Fault::CountsAndAdmitsPort)]
+fn an_answer_that_comes_in_after_it_was_counted_as_dropped_is_a_contradiction(#[case] fault: Fault) {
+    let error = probe(&mut faulty(fault)).unwrap_err();
     assert!(matches!(error, ProbeError::Contradicted { .. }), "{error}");
 }
 
@@ -118,29 +122,39 @@ fn a_router_that_rewrites_who_answered_is_caught() {
 }
 
 #[test]
+fn an_answer_that_says_it_is_of_somebody_else_is_caught() {
+    let error = probe(&mut faulty(Fault::MisstatesOrigin)).unwrap_err();
+    let ProbeError::WrongSource { answered_by, seen, origin } = error else { panic!("{error}") };
+    assert_eq!(v4(seen), answered_by);
+    assert!(origin.is_some_and(|origin| origin.ip() != answered_by.ip()));
+}
+
+#[test]
 fn a_counter_that_cannot_be_read_ends_the_probe() {
     let nat = honest(EI, ANYBODY);
     let error = measure(nat.inside, nat.server, &mut || Err(io::Error::other("gone"))).unwrap_err();
     assert!(matches!(error, ProbeError::Counter(source) if source.to_string() == "gone"));
 }
 
-#[test]
-fn a_server_that_knows_no_other_address_cannot_measure_a_nat() {
+#[rstest]
+#[case::none_at_all(None, "no OTHER-ADDRESS")]
+#[case::only_another_port(Some("127.0.0.1:9"), "OTHER-ADDRESS is 127.0.0.1:9")]
+fn a_server_without_another_address_cannot_measure_a_nat(#[case] other: Option<&str>, #[case] words: &str) {
     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let endpoint = v4(server.local_addr().unwrap());
+    let other = other.map(|other| other.parse().unwrap());
     let answering = thread::spawn(move || {
         let mut datagram = [0; 2048];
         let (length, client) = server.recv_from(&mut datagram).unwrap();
         let transaction = read_request(&datagram[..length]).unwrap().transaction;
-        let answer = Answer { transaction, mapped: v4(client), origin: None, other: None };
+        let answer = Answer { transaction, mapped: v4(client), origin: None, other };
         server.send_to(&write_answer(&answer, false).unwrap(), client).unwrap();
     });
-    let error = measure(Ipv4Addr::LOCALHOST, endpoint, &mut || Ok::<_, Infallible>(0)).unwrap_err();
+    let error =
+        measure(Ipv4Addr::LOCALHOST, endpoint, &mut || Ok::<_, Infallible>(0)).unwrap_err().to_string();
     answering.join().unwrap();
-    assert_eq!(
-        error.to_string(),
-        format!("{endpoint} has no other address and port to discover a NAT with: no OTHER-ADDRESS")
-    );
+    let expected = format!("{endpoint} has no other address and port to discover a NAT with: {words}");
+    assert!(error.starts_with(&expected), "{error}");
 }
 
 fn probe(nat: &mut FakeNat) -> Result<Measured, ProbeError> {
