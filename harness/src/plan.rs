@@ -36,7 +36,9 @@ pub fn topology(case: &Case) -> Topology {
 /// What a router really is: what the scenario declares, unless it is a lie on purpose.
 fn built_as(case: &Case, peer: &str, declared: Preset) -> Preset {
     match &case.broken {
-        Some(Break::Lie(lies)) => lies.iter().find(|lie| lie.router == peer).map_or(declared, |lie| lie.really),
+        Some(Break::Lie(lies)) => {
+            lies.iter().find(|lie| lie.router == peer).map_or(declared, |lie| lie.really)
+        }
         _ => declared,
     }
 }

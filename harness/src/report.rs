@@ -174,7 +174,11 @@ impl Row {
             build_seconds: ended.build.as_secs_f64(),
             measure_seconds: ended.measure.as_secs_f64(),
             folder: folder.to_owned(),
-            peers: case.peers.iter().map(|peer| PeerRow { name: peer.name.clone(), nat: peer.nat.to_string() }).collect(),
+            peers: case
+                .peers
+                .iter()
+                .map(|peer| PeerRow { name: peer.name.clone(), nat: peer.nat.to_string() })
+                .collect(),
             sessions: case.sessions.iter().map(|session| SessionRow::of(case, session, seen)).collect(),
             files: files(case, seen),
             observed: seen.clone(),
@@ -184,7 +188,12 @@ impl Row {
 
 impl SessionRow {
     fn of(case: &Case, session: &Session, seen: &Observed) -> Self {
-        let nat = |name: &str| case.peers.iter().find(|peer| peer.name == name).map_or(String::new(), |peer| peer.nat.to_string());
+        let nat = |name: &str| {
+            case.peers
+                .iter()
+                .find(|peer| peer.name == name)
+                .map_or(String::new(), |peer| peer.nat.to_string())
+        };
         let joined = expect::joined(seen, session);
         SessionRow {
             offerer: session.offerer.clone(),

@@ -115,7 +115,12 @@ pub async fn run(
     Ok(Done { report, kept })
 }
 
-async fn run_one(index: usize, case: Arc<Case>, run_folder: PathBuf, limit: Duration) -> io::Result<(usize, Row, Option<Arc<Lab>>)> {
+async fn run_one(
+    index: usize,
+    case: Arc<Case>,
+    run_folder: PathBuf,
+    limit: Duration,
+) -> io::Result<(usize, Row, Option<Arc<Lab>>)> {
     let folder = format!("cases/{}", folder_name(&case.id));
     fs::create_dir_all(run_folder.join(&folder))?;
     let mut ended = case::run(Arc::clone(&case), run_folder.join(&folder), limit).await;
@@ -131,5 +136,8 @@ fn folder_name(id: &str) -> String {
 
 fn machine() -> Machine {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    Machine { kernel: kernel.trim().to_owned(), cores: std::thread::available_parallelism().map_or(1, Into::into) }
+    Machine {
+        kernel: kernel.trim().to_owned(),
+        cores: std::thread::available_parallelism().map_or(1, Into::into),
+    }
 }

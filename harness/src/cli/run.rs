@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -133,7 +133,9 @@ async fn run_inside(args: &RunArgs, cases: Vec<Case>, seed: u64) -> io::Result<E
     let color = match args.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        Color::Auto => {
+            io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
     };
     let printer = Printer {
         quiet: args.quiet,
@@ -183,10 +185,10 @@ async fn run_with_heartbeat(cases: Vec<Case>, options: &Options, plain: &Plain) 
 }
 
 async fn conclude(args: &RunArgs, done: &Done, folder: &Path) -> io::Result<Exit> {
-    if let Some(grid) = grid::grid(&done.report).filter(|_| !args.quiet) {
-        println!("\n{grid}\n");
-    }
-    println!("{}", text::summary(&done.report, folder));
+    let grid = grid::grid(&done.report).filter(|_| !args.quiet);
+    let grid = grid.map_or(String::new(), |grid| format!("\n{grid}\n\n"));
+    // Whoever reads has gone: the report is written, and the exit code still tells.
+    let _ = writeln!(io::stdout(), "{grid}{}", text::summary(&done.report, folder));
     if !done.kept.is_empty() && !done.report.interrupted {
         for (id, lab) in &done.kept {
             eprintln!("kept      {id}");

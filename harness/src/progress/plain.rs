@@ -38,7 +38,12 @@ impl Plain {
         let mut state = self.lock();
         if state.heard.elapsed() >= HEARTBEAT {
             state.heard = Instant::now();
-            eprintln!("still running: {} of {} ended; now {}", state.ended, state.total, state.running.join(" "));
+            eprintln!(
+                "still running: {} of {} ended; now {}",
+                state.ended,
+                state.total,
+                state.running.join(" ")
+            );
         }
     }
 

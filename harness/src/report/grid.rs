@@ -35,7 +35,9 @@ pub fn grid(report: &Report) -> Option<String> {
         for column_nat in &across {
             let here: Vec<_> = sessions
                 .iter()
-                .filter(|(_, session)| (session.offerer_nat.as_str(), session.answerer_nat.as_str()) == (row_nat, column_nat))
+                .filter(|(_, session)| {
+                    (session.offerer_nat.as_str(), session.answerer_nat.as_str()) == (row_nat, column_nat)
+                })
                 .collect();
             let _ = write!(text, "  {:>18}", cell(&here));
         }

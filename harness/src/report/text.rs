@@ -18,7 +18,10 @@ pub fn line(row: &Row) -> String {
             None => session.path.clone(),
         })
         .collect();
-    let _ = write!(line, "  {}", paths.join(", "));
+    // Without a verdict there is no path to speak of.
+    if !matches!(row.outcome, Outcome::Error { .. } | Outcome::Skip { .. }) {
+        let _ = write!(line, "  {}", paths.join(", "));
+    }
     for file in row.files.iter().filter(|file| file.sha256.is_some()) {
         let _ = write!(line, "  {}", file_words(file));
     }
@@ -61,8 +64,15 @@ pub fn summary(report: &Report, run_folder: &Path) -> String {
     if report.interrupted {
         text.push_str("interrupted: what had ended by then is in the report\n");
     }
-    let _ = writeln!(text, "verdict   {passed} passed, {failed} failed, {errors} errors, {skipped} skipped, in {:.1} s", report.seconds);
-    let _ = writeln!(text, "success   {succeeded} of {ran} cases got a direct path and an identical file (another question than the verdict)");
+    let _ = writeln!(
+        text,
+        "verdict   {passed} passed, {failed} failed, {errors} errors, {skipped} skipped, in {:.1} s",
+        report.seconds
+    );
+    let _ = writeln!(
+        text,
+        "success   {succeeded} of {ran} cases got a direct path and an identical file (another question than the verdict)"
+    );
     let _ = writeln!(text, "seed      {}", report.seed);
     let _ = write!(text, "report    {}", run_folder.join("report.json").display());
     text
@@ -77,14 +87,23 @@ pub fn more(row: &Row) -> Vec<String> {
     )];
     for peer in &row.peers {
         let measured = row.observed.peers.get(&peer.name).and_then(|seen| seen.measured.as_deref());
-        lines.push(format!("       {} behind {}: measured {}", peer.name, peer.nat, measured.unwrap_or("nothing")));
+        lines.push(format!(
+            "       {} behind {}: measured {}",
+            peer.name,
+            peer.nat,
+            measured.unwrap_or("nothing")
+        ));
     }
     for session in &row.sessions {
         lines.push(format!("       {} to {}: {}", session.offerer, session.answerer, session.reason));
         if let Some(seconds) = session.connect_seconds {
-            lines.push(format!("       connected {:.1} ms after both had discovered each other", seconds * 1e3));
+            lines.push(format!(
+                "       connected {:.1} ms after both had discovered each other",
+                seconds * 1e3
+            ));
         }
-        for (peer, partner) in [(&session.offerer, &session.answerer), (&session.answerer, &session.offerer)] {
+        for (peer, partner) in [(&session.offerer, &session.answerer), (&session.answerer, &session.offerer)]
+        {
             let seen = row.observed.session(peer, partner).and_then(|seen| seen.selected.as_ref());
             if let Some((own, other)) = seen {
                 lines.push(format!(

@@ -202,17 +202,26 @@ impl CaseRun {
     }
 
     /// Starts every peer's program; each gets its orders when all are ready, a late one later.
-    async fn start_peers(&mut self, lab: &Arc<Lab>, signaling: &Server, deadline: Instant) -> Result<(), Broken> {
+    async fn start_peers(
+        &mut self,
+        lab: &Arc<Lab>,
+        signaling: &Server,
+        deadline: Instant,
+    ) -> Result<(), Broken> {
         for peer in &self.case.peers {
             let node = lab.node(&peer.name).ok_or_else(|| no_node(&peer.name))?;
-            let process = Peer::start(node, &self.log(&peer.name), self.tell.clone()).map_err(Broken::lab("start a peer"))?;
+            let process = Peer::start(node, &self.log(&peer.name), self.tell.clone())
+                .map_err(Broken::lab("start a peer"))?;
             self.peers.push((peer.name.clone(), process, None));
         }
         let mut waiting = self.peers.len();
         while waiting > 0 {
             let heard = tokio::time::timeout_at(deadline, self.hear.recv()).await.ok().flatten();
             let Some((node, told)) = heard else {
-                return Err(Broken { stage: Stage::Peer, message: "a peer's program did not get ready".to_owned() });
+                return Err(Broken {
+                    stage: Stage::Peer,
+                    message: "a peer's program did not get ready".to_owned(),
+                });
             };
             match &told {
                 FromPeer::Reported(report) if matches!(report.event, Event::Ready { .. }) => waiting -= 1,
@@ -259,11 +268,18 @@ impl CaseRun {
 
     /// Listens until every session has come to its end, or no longer can.
     async fn watch(&mut self, deadline: Instant) -> Result<(), Broken> {
-        let limits = self.case.sessions.iter().map(|session| session.expect.connected_within.max(session.expect.discovered_within));
+        let limits = self
+            .case
+            .sessions
+            .iter()
+            .map(|session| session.expect.connected_within.max(session.expect.discovered_within));
         let connect = Instant::now() + limits.max().unwrap_or_default() + self.case.patience + GRACE;
         while !journal::is_settled(&self.case, &self.journal.seen) {
             let is_open = self.case.sessions.iter().any(|session| {
-                self.journal.seen.session(&session.offerer, &session.answerer).is_some_and(|seen| seen.open_us.is_some())
+                self.journal
+                    .seen
+                    .session(&session.offerer, &session.answerer)
+                    .is_some_and(|seen| seen.open_us.is_some())
             });
             let until = if is_open { Instant::now() + STALLED } else { connect };
             match tokio::time::timeout_at(until.min(deadline), self.hear.recv()).await {
@@ -284,7 +300,8 @@ impl CaseRun {
     fn note(&mut self, node: String, told: FromPeer) {
         match told {
             FromPeer::Reported(report) => {
-                let is_victim = matches!(&self.case.broken, Some(Break::Kill(Victim::Peer(victim))) if *victim == node);
+                let is_victim =
+                    matches!(&self.case.broken, Some(Break::Kill(Victim::Peer(victim))) if *victim == node);
                 if is_victim && matches!(report.event, Event::Discovered { .. }) {
                     self.peers.iter().filter(|(name, ..)| *name == node).for_each(|(_, peer, _)| peer.kill());
                     self.journal.lab(&node, LabEvent::Killed);
@@ -292,7 +309,9 @@ impl CaseRun {
                 self.journal.peer(&node, report.at_us, report.event);
             }
             FromPeer::Unreadable(line) => self.journal.lab(&node, LabEvent::Unreadable { line }),
-            FromPeer::Ended(status) => self.journal.lab(&node, LabEvent::Ended { status, asked: self.stopping }),
+            FromPeer::Ended(status) => {
+                self.journal.lab(&node, LabEvent::Ended { status, asked: self.stopping })
+            }
         }
     }
 
@@ -353,10 +372,12 @@ fn start(case: &Case, peer: &CasePeer, address: Ipv4Addr, stun: SocketAddrV4, si
         };
         Some(SessionPlan { with: with.clone(), role })
     });
-    let transfers = case.transfers.iter().filter(|transfer| [&transfer.from, &transfer.to].contains(&&peer.name));
+    let transfers =
+        case.transfers.iter().filter(|transfer| [&transfer.from, &transfer.to].contains(&&peer.name));
     let flips = matches!(&case.broken, Some(Break::FlipByte { peer: flipper }) if *flipper == peer.name);
     let hold = if let Some(Break::HoldSignaling(hold)) = case.broken { hold } else { Duration::ZERO };
-    let discovery = case.sessions.iter().map(|session| session.expect.discovered_within).max().unwrap_or_default();
+    let discovery =
+        case.sessions.iter().map(|session| session.expect.discovered_within).max().unwrap_or_default();
     Start {
         protocol: PROTOCOL,
         id: peer.name.clone(),

@@ -19,9 +19,11 @@ pub struct Joined {
 
 /// Judges a case that ran to its end. What the lab itself broke is not judged here.
 pub fn judge(case: &Case, seen: &Observed) -> Outcome {
+    if let Some(message) = died(case, seen) {
+        return Outcome::Error { stage: Stage::Peer, message };
+    }
     let mut unmet: Vec<Unmet> =
         case.sessions.iter().flat_map(|session| SessionJudge { case, seen, session }.unmet()).collect();
-    unmet.extend(died(case, seen));
     unmet.sort_by_key(|unmet| unmet.stage);
     if unmet.is_empty() { Outcome::Pass } else { Outcome::Fail { unmet } }
 }
@@ -51,16 +53,14 @@ pub fn transfers<'a>(case: &'a Case, session: &'a Session) -> impl Iterator<Item
     })
 }
 
-/// Peers whose program ended before it was asked to.
-fn died(case: &Case, seen: &Observed) -> Vec<Unmet> {
-    let peers = case.peers.iter().filter_map(|peer| Some((peer, seen.peers.get(&peer.name)?.died.as_ref()?)));
-    peers
-        .map(|(peer, status)| Unmet {
-            stage: Stage::Peer,
-            expectation: "peers".to_owned(),
-            message: format!("the program of {} ended before the case did: {status}", peer.name),
-        })
-        .collect()
+/// Peers whose program ended before it was asked to: what they left undone says nothing of the network.
+fn died(case: &Case, seen: &Observed) -> Option<String> {
+    let died = case.peers.iter().filter_map(|peer| {
+        let status = seen.peers.get(&peer.name)?.died.as_ref()?;
+        Some(format!("the program of {} ended before the case did: {status}", peer.name))
+    });
+    let died: Vec<String> = died.collect();
+    (!died.is_empty()).then(|| died.join(", "))
 }
 
 struct SessionJudge<'a> {
@@ -89,10 +89,12 @@ impl SessionJudge<'_> {
     /// Both ends: a peer, its partner, what the peer saw of itself and of the partner.
     fn ends(&self) -> impl Iterator<Item = End<'_>> {
         let Session { offerer, answerer, .. } = self.session;
-        [(offerer, answerer, true), (answerer, offerer, false)].into_iter().filter_map(|(peer, partner, offers)| {
-            let own = self.seen.peers.get(peer)?;
-            Some(End { peer, partner, offers, own, session: own.sessions.get(partner) })
-        })
+        [(offerer, answerer, true), (answerer, offerer, false)].into_iter().filter_map(
+            |(peer, partner, offers)| {
+                let own = self.seen.peers.get(peer)?;
+                Some(End { peer, partner, offers, own, session: own.sessions.get(partner) })
+            },
+        )
     }
 
     fn discovery(&self) -> Vec<Unmet> {
@@ -101,8 +103,15 @@ impl SessionJudge<'_> {
             let (peer, partner) = (end.peer, end.partner);
             let message = match end.session.and_then(|session| session.discovered_us) {
                 Some(at) if time(at) <= limit => return None,
-                Some(at) => format!("{peer} discovered {partner} after {:.3} s, not within {}", time(at).as_secs_f64(), show_duration(limit)),
-                None => format!("{peer} never discovered {partner}{}", end.because(&[PeerStage::Signaling, PeerStage::Discovery])),
+                Some(at) => format!(
+                    "{peer} discovered {partner} after {:.3} s, not within {}",
+                    time(at).as_secs_f64(),
+                    show_duration(limit)
+                ),
+                None => format!(
+                    "{peer} never discovered {partner}{}",
+                    end.because(&[PeerStage::Signaling, PeerStage::Discovery])
+                ),
             };
             Some(Unmet { stage: Stage::Discovery, expectation: "discovered-within".to_owned(), message })
         };
@@ -118,7 +127,11 @@ impl SessionJudge<'_> {
             let outside = end.own.outside.as_deref()?;
             let reflexive: Vec<&Candidate> = session.server_reflexive().collect();
             let message = match reflexive.as_slice() {
-                [] => format!("{} gathered no server-reflexive candidate{}", end.peer, end.because(&[PeerStage::Gathering])),
+                [] => format!(
+                    "{} gathered no server-reflexive candidate: no STUN server answered it{}",
+                    end.peer,
+                    end.because(&[PeerStage::Gathering])
+                ),
                 found if found.iter().any(|candidate| candidate.address == outside) => return None,
                 [wrong, ..] => format!(
                     "{} gathered the server-reflexive address {}, but its router's outside address is {outside}",
@@ -133,10 +146,21 @@ impl SessionJudge<'_> {
     /// Offer and answer, at both ends.
     fn descriptions(&self) -> Vec<Unmet> {
         let missing = |end: End<'_>| {
-            let session = end.session?;
-            let (what, other) = if end.offers { ("answer", session.answer_us) } else { ("offer", session.offer_us) };
-            let message = format!("{}'s {what} never reached {}{}", end.partner, end.peer, end.because(&[PeerStage::Signaling]));
-            other.is_none().then(|| Unmet { stage: Stage::Signaling, expectation: "path".to_owned(), message })
+            // What was never discovered was never offered to: that is told already.
+            let session = end.session.filter(|session| session.discovered_us.is_some())?;
+            let (what, other) =
+                if end.offers { ("answer", session.answer_us) } else { ("offer", session.offer_us) };
+            let message = format!(
+                "{}'s {what} never reached {}{}",
+                end.partner,
+                end.peer,
+                end.because(&[PeerStage::Signaling])
+            );
+            other.is_none().then(|| Unmet {
+                stage: Stage::Signaling,
+                expectation: "path".to_owned(),
+                message,
+            })
         };
         self.ends().filter_map(missing).collect()
     }
@@ -175,8 +199,15 @@ impl SessionJudge<'_> {
         let answered = self.ends().filter_map(|end| end.session).flat_map(|session| &session.checks);
         let answered = answered.filter(|pair| pair.responses_received > 0).count();
         let expect = &self.session.expect;
-        let oracle = if expect.predicted == Path::None { format!(" (as the oracle says: {})", expect.reason) } else { String::new() };
-        (Stage::Ice, format!(": ICE failed at {}, {answered} pairs had an answered check{oracle}", ice.join(" and ")))
+        let oracle = if expect.predicted == Path::None {
+            format!(" (as the oracle says: {})", expect.reason)
+        } else {
+            String::new()
+        };
+        (
+            Stage::Ice,
+            format!(": ICE failed at {}, {answered} pairs had an answered check{oracle}", ice.join(" and ")),
+        )
     }
 
     fn via(&self) -> Option<Unmet> {
@@ -197,12 +228,17 @@ impl SessionJudge<'_> {
         (last > limit).then(|| Unmet {
             stage: Stage::Channel,
             expectation: "connected-within".to_owned(),
-            message: format!("connected after {:.3} s, not within {}", last.as_secs_f64(), show_duration(limit)),
+            message: format!(
+                "connected after {:.3} s, not within {}",
+                last.as_secs_f64(),
+                show_duration(limit)
+            ),
         })
     }
 
     fn files(&self) -> Vec<Unmet> {
-        let judged = transfers(self.case, self.session).filter_map(|transfer| arrived(self.seen, transfer).err());
+        let judged =
+            transfers(self.case, self.session).filter_map(|transfer| arrived(self.seen, transfer).err());
         judged.collect()
     }
 
@@ -215,7 +251,13 @@ impl SessionJudge<'_> {
         let joined = joined(self.seen, self.session);
         if joined.path != Path::None {
             let via = joined.via.map_or("?", CandidateType::name);
-            missing(Stage::Ice, format!("expected no path, found a {} one via {via}: an unexpected success", joined.path.name()));
+            missing(
+                Stage::Ice,
+                format!(
+                    "expected no path, found a {} one via {via}: an unexpected success",
+                    joined.path.name()
+                ),
+            );
             return unmet;
         }
         for end in self.ends() {
@@ -223,21 +265,36 @@ impl SessionJudge<'_> {
             let peer = end.peer;
             if !session.ice_failed() {
                 let because = end.because(&[PeerStage::Ice, PeerStage::Dtls, PeerStage::Channel]);
-                missing(Stage::Ice, format!("no evidence that there is no path: ICE of {peer} did not fail{because}"));
+                missing(
+                    Stage::Ice,
+                    format!("no evidence that there is no path: ICE of {peer} did not fail{because}"),
+                );
             }
             if session.remote.is_empty() {
-                missing(Stage::Signaling, format!("no evidence that there is no path: {peer} got no candidate of {}", end.partner));
+                missing(
+                    Stage::Signaling,
+                    format!("no evidence that there is no path: {peer} got no candidate of {}", end.partner),
+                );
             }
             for candidate in unchecked(session) {
                 let (address, port) = (&candidate.address, candidate.port);
-                missing(Stage::Ice, format!("no evidence that there is no path: {peer} sent no check to {address}:{port}"));
+                missing(
+                    Stage::Ice,
+                    format!("no evidence that there is no path: {peer} sent no check to {address}:{port}"),
+                );
             }
             if end.own.filtered == Some(0) {
-                missing(Stage::Ice, format!("no evidence that there is no path: the router of {peer} dropped nothing"));
+                missing(
+                    Stage::Ice,
+                    format!("no evidence that there is no path: the router of {peer} dropped nothing"),
+                );
             }
         }
         if self.ends().all(|end| end.own.filtered.is_none()) {
-            missing(Stage::Ice, "no evidence that there is no path: no router stands between the two".to_owned());
+            missing(
+                Stage::Ice,
+                "no evidence that there is no path: no router stands between the two".to_owned(),
+            );
         }
         unmet
     }
@@ -270,7 +327,8 @@ impl<'a> End<'a> {
 fn unchecked(session: &SessionSeen) -> impl Iterator<Item = &Candidate> {
     session.remote.iter().filter(|candidate| {
         !session.checks.iter().any(|pair| {
-            pair.requests_sent > 0 && (&pair.remote.address, pair.remote.port) == (&candidate.address, candidate.port)
+            pair.requests_sent > 0
+                && (&pair.remote.address, pair.remote.port) == (&candidate.address, candidate.port)
         })
     })
 }
@@ -290,7 +348,10 @@ pub fn arrived(seen: &Observed, transfer: &CaseTransfer) -> Result<(), Unmet> {
         None => unmet(Stage::Transfer, format!("{what} arrived, but {from} never said what it sent")),
         Some((_, sent)) if sent != sha256 => {
             let (sent, got) = (short(sent), short(sha256));
-            unmet(Stage::File, format!("{what} is not what was sent: SHA-256 {sent}.. was sent, {got}.. arrived"))
+            unmet(
+                Stage::File,
+                format!("{what} is not what was sent: SHA-256 {sent}.. was sent, {got}.. arrived"),
+            )
         }
         Some(_) if !seen.acknowledged => {
             unmet(Stage::Transfer, format!("{what} arrived, but {from} never learned of it"))

@@ -48,7 +48,9 @@ impl Journal {
         let event = Recorded { at_us: at_us.saturating_sub(self.began_us), node: node.to_owned(), what };
         self.seen.add(&event);
         let written = match &mut self.file {
-            Ok(file) => serde_json::to_writer(&mut *file, &event).map_err(io::Error::from).and_then(|()| file.write_all(b"\n")),
+            Ok(file) => serde_json::to_writer(&mut *file, &event)
+                .map_err(io::Error::from)
+                .and_then(|()| file.write_all(b"\n")),
             Err(_) => return,
         };
         if let Err(error) = written {
@@ -68,7 +70,8 @@ impl Journal {
 /// Microseconds of CLOCK_MONOTONIC.
 fn now_us() -> u64 {
     // It cannot fail for this clock; a zero would show in every time of the report.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.tv_sec() as u64 * 1_000_000 + now.tv_nsec() as u64 / 1_000)
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |now| now.tv_sec() as u64 * 1_000_000 + now.tv_nsec() as u64 / 1_000)
 }
 
 /// Whether nothing more can happen that a verdict needs.
@@ -76,19 +79,25 @@ pub(super) fn is_settled(case: &Case, seen: &Observed) -> bool {
     case.sessions.iter().all(|session| {
         let ends = [(&session.offerer, &session.answerer), (&session.answerer, &session.offerer)];
         let dead = |peer: &String| seen.peers.get(peer).is_some_and(|peer| peer.died.is_some());
-        dead(&session.offerer) || dead(&session.answerer) || ends.iter().all(|(peer, partner)| has_ended(case, seen, session, peer, partner))
+        dead(&session.offerer)
+            || dead(&session.answerer)
+            || ends.iter().all(|(peer, partner)| has_ended(case, seen, session, peer, partner))
     })
 }
 
 fn has_ended(case: &Case, seen: &Observed, session: &Session, peer: &str, partner: &str) -> bool {
     let Some(own) = seen.peers.get(peer) else { return true };
-    let failed = |own: &PeerSeen| own.errors.iter().any(|failure| failure.partner.as_deref().is_none_or(|of| of == partner));
+    let failed = |own: &PeerSeen| {
+        own.errors.iter().any(|failure| failure.partner.as_deref().is_none_or(|of| of == partner))
+    };
     let Some(end) = own.sessions.get(partner) else { return failed(own) };
     let whole = || {
         end.open_us.is_some()
             && end.selected.is_some()
             && expect::transfers(case, session).all(|transfer| {
-                seen.transfers.get(&(transfer.index as u32)).is_some_and(|seen| seen.received.is_some() && seen.acknowledged)
+                seen.transfers
+                    .get(&(transfer.index as u32))
+                    .is_some_and(|seen| seen.received.is_some() && seen.acknowledged)
             })
     };
     end.ice_failed() || failed(own) || whole()
@@ -102,7 +111,8 @@ pub(super) fn inspect(lab: &Lab, peer: &str) -> Result<(Option<(MappingTable, Dr
         None => 0,
     };
     let router = lab.router(&router_of(peer));
-    let router = router.map(|router| Ok::<_, netns::Error>((router.mappings()?, router.drops()?))).transpose()?;
+    let router =
+        router.map(|router| Ok::<_, netns::Error>((router.mappings()?, router.drops()?))).transpose()?;
     Ok((router, lost))
 }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Happening, LabEvent, Recorded};
 use crate::peer::control::event::{
-    Candidate, CandidateType, ChannelState, CheckedPair, ConnectionState, Event, IceState, Side as Whose, SignalKind, Stage,
+    Candidate, CandidateType, ChannelState, CheckedPair, ConnectionState, Event, IceState, Side as Whose,
+    SignalKind, Stage,
 };
 
 /// Everything that was seen in a case. All times are microseconds since the first peer was told to start.
@@ -151,7 +152,9 @@ impl Observed {
                 transfer.received = Some((*bytes, sha256.clone()));
                 transfer.seconds = Some(*seconds);
             }
-            Event::Acknowledged { transfer, .. } => self.transfers.entry(*transfer).or_default().acknowledged = true,
+            Event::Acknowledged { transfer, .. } => {
+                self.transfers.entry(*transfer).or_default().acknowledged = true
+            }
             Event::Ready { .. } | Event::Unknown => {}
             Event::Discovered { peer: partner }
             | Event::Signal { peer: partner, .. }

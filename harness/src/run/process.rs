@@ -47,7 +47,10 @@ impl Server {
         let first = lines.next_line().await?.unwrap_or_default();
         let Some(address) = first.strip_prefix("listening on ").map(str::to_owned) else {
             let status = child.wait().await?;
-            return Err(io::Error::other(format!("it ended with {} before it listened", status_in_words(status))));
+            return Err(io::Error::other(format!(
+                "it ended with {} before it listened",
+                status_in_words(status)
+            )));
         };
         // Whatever else it says must not fill the pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -78,7 +81,11 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Starts the peer's program; what it does is told to `tell`, under the node's name.
-    pub(super) fn start(node: &Node, log: &Path, tell: UnboundedSender<(String, FromPeer)>) -> io::Result<Self> {
+    pub(super) fn start(
+        node: &Node,
+        log: &Path,
+        tell: UnboundedSender<(String, FromPeer)>,
+    ) -> io::Result<Self> {
         let mut child = spawn(node, &["peer".to_owned()], Stdio::piped(), log)?;
         let lines = lines(&mut child)?;
         let (stdin, pid) = (child.stdin.take(), child.id());
@@ -112,7 +119,12 @@ impl Drop for Peer {
     }
 }
 
-async fn read(node: String, mut child: Child, mut lines: Lines<BufReader<ChildStdout>>, tell: UnboundedSender<(String, FromPeer)>) {
+async fn read(
+    node: String,
+    mut child: Child,
+    mut lines: Lines<BufReader<ChildStdout>>,
+    tell: UnboundedSender<(String, FromPeer)>,
+) {
     while let Ok(Some(line)) = lines.next_line().await {
         let told = match serde_json::from_str(&line) {
             Ok(report) => FromPeer::Reported(Box::new(report)),
