@@ -35,7 +35,7 @@ else
 fi
 if have cargo deny; then
     # Advisories need a database from GitHub: `cargo deny check` asks for all.
-    cargo deny --workspace --locked check bans licenses sources
+    cargo deny --workspace --locked check --hide-inclusion-graph bans licenses sources
 else
     echo 'skipped: licences and sources of dependencies (no cargo-deny: cargo install --locked cargo-deny)'
 fi
