@@ -4,10 +4,12 @@
 //!
 //! `launch` (outer, one thread) -> [`init`] (pid 1: reaps, forwards signals) -> the program (inner).
 
-use std::ffi::{OsStr, OsString};
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
 use nix::errno::Errno;
@@ -16,6 +18,7 @@ use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -88,6 +91,7 @@ pub fn init(arguments: impl IntoIterator<Item = OsString>) -> Result<u8, Error> 
         .map_err(|errno| Error::system("ask to die with the parent", errno))?;
     let signals = block_signals()?;
     own_mounts()?;
+    raise_open_files();
     let mut batch = Batch::new();
     route::up(&mut batch, route::LOOPBACK);
     Socket::open(Subsystem::Route)?.commit(batch)?;
@@ -145,12 +149,22 @@ fn become_init(lifeline: &OwnedFd, arguments: &[OsString], user: Option<(u32, u3
     if let Err(errno) = fcntl(lifeline, FcntlArg::F_SETFD(FdFlag::empty())) {
         return Error::system("keep the lifeline", errno);
     }
-    let source = Command::new("/proc/self/exe")
-        .arg(INIT_VERB)
-        .arg(lifeline.as_raw_fd().to_string())
-        .args(arguments)
-        .exec();
-    Error::system("start the first process of the sandbox", source)
+    match exec_init(lifeline, arguments) {
+        Ok(never) => match never {},
+        Err(errno) => Error::system("start the first process of the sandbox", errno),
+    }
+}
+
+/// Not by `Command`, which would unblock the signals: one that came before `init` blocks them again would be lost.
+fn exec_init(lifeline: &OwnedFd, arguments: &[OsString]) -> nix::Result<Infallible> {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let own = [program, INIT_VERB.into(), lifeline.as_raw_fd().to_string().into()];
+    let arguments: Vec<CString> = own
+        .iter()
+        .chain(arguments)
+        .map(|argument| CString::new(argument.as_bytes()).map_err(|_| Errno::EINVAL))
+        .collect::<Result<_, _>>()?;
+    nix::unistd::execv(c"/proc/self/exe", &arguments)
 }
 
 /// Root inside is the user outside, and nobody else exists.
@@ -173,6 +187,14 @@ fn own_mounts() -> Result<(), Error> {
     match mount(Some("proc"), "/proc", Some("proc"), flags, none) {
         Ok(()) | Err(Errno::EPERM | Errno::EACCES | Errno::EBUSY) => Ok(()),
         Err(errno) => Err(Error::system("mount /proc", errno)),
+    }
+}
+
+/// A lab of 500 routers needs about 2,500 descriptors, and the usual soft limit is 1,024.
+fn raise_open_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Best effort: the lab that does not fit says so itself.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 
