@@ -8,6 +8,7 @@ use std::process::Command;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::CloneFlags;
+use nix::sys::signal::SigSet;
 use nix::unistd::{ForkResult, Pid};
 
 /// Forks; the child is the first process of the new namespaces that `flags` name.
@@ -36,6 +37,15 @@ pub(crate) fn command_enters(command: &mut Command, namespace: BorrowedFd<'_>) {
         command.pre_exec(move || {
             Errno::result(libc::setns(namespace, libc::CLONE_NEWNET)).map(drop).map_err(Into::into)
         });
+    }
+}
+
+/// Makes the command start with no signal blocked; else it would inherit what its parent waits for in another way.
+#[expect(unsafe_code, reason = "only the child may unblock: the parent would lose what comes meanwhile")]
+pub(crate) fn command_hears_signals(command: &mut Command) {
+    // SAFETY: sigprocmask(2) is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| SigSet::empty().thread_set_mask().map_err(Into::into));
     }
 }
 

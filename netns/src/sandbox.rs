@@ -4,12 +4,10 @@
 //!
 //! `launch` (outer, one thread) -> [`init`] (pid 1: reaps, forwards signals) -> the program (inner).
 
-use std::convert::Infallible;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
 use nix::errno::Errno;
@@ -96,9 +94,10 @@ pub fn init(arguments: impl IntoIterator<Item = OsString>) -> Result<u8, Error> 
     route::up(&mut batch, route::LOOPBACK);
     Socket::open(Subsystem::Route)?.commit(batch)?;
 
-    let program = Command::new("/proc/self/exe")
-        .args(arguments)
-        .env(INSIDE, "1")
+    let mut program = Command::new("/proc/self/exe");
+    program.args(arguments).env(INSIDE, "1");
+    enter::command_hears_signals(&mut program);
+    let program = program
         .spawn()
         .map_err(|source| Error::system("start the program inside the sandbox", source))?;
     supervise(&signals, Pid::from_raw(program.id() as i32), Some(&lifeline))
@@ -149,22 +148,13 @@ fn become_init(lifeline: &OwnedFd, arguments: &[OsString], user: Option<(u32, u3
     if let Err(errno) = fcntl(lifeline, FcntlArg::F_SETFD(FdFlag::empty())) {
         return Error::system("keep the lifeline", errno);
     }
-    match exec_init(lifeline, arguments) {
-        Ok(never) => match never {},
-        Err(errno) => Error::system("start the first process of the sandbox", errno),
-    }
-}
-
-/// Not by `Command`, which would unblock the signals: one that came before `init` blocks them again would be lost.
-fn exec_init(lifeline: &OwnedFd, arguments: &[OsString]) -> nix::Result<Infallible> {
-    let program = std::env::args_os().next().unwrap_or_default();
-    let own = [program, INIT_VERB.into(), lifeline.as_raw_fd().to_string().into()];
-    let arguments: Vec<CString> = own
-        .iter()
-        .chain(arguments)
-        .map(|argument| CString::new(argument.as_bytes()).map_err(|_| Errno::EINVAL))
-        .collect::<Result<_, _>>()?;
-    nix::unistd::execv(c"/proc/self/exe", &arguments)
+    // Signals stay blocked across the exec: one that comes before `init` waits for them is not lost.
+    let source = Command::new("/proc/self/exe")
+        .arg(INIT_VERB)
+        .arg(lifeline.as_raw_fd().to_string())
+        .args(arguments)
+        .exec();
+    Error::system("start the first process of the sandbox", source)
 }
 
 /// Root inside is the user outside, and nobody else exists.
