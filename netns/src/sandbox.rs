@@ -97,9 +97,8 @@ pub fn init(arguments: impl IntoIterator<Item = OsString>) -> Result<u8, Error> 
     let mut program = Command::new("/proc/self/exe");
     program.args(arguments).env(INSIDE, "1");
     enter::command_hears_signals(&mut program);
-    let program = program
-        .spawn()
-        .map_err(|source| Error::system("start the program inside the sandbox", source))?;
+    let program =
+        program.spawn().map_err(|source| Error::system("start the program inside the sandbox", source))?;
     supervise(&signals, Pid::from_raw(program.id() as i32), Some(&lifeline))
 }
 

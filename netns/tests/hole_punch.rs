@@ -88,9 +88,8 @@ fn punched(kinds: [Preset; 2], delays: [Duration; 2]) -> String {
         [Some(first), Some(second)] => first.max(second).name().to_owned(),
         [None, None] => {
             // It is the routers that kept them apart.
-            let dropped = ["first router", "second router"].map(|router| {
-                lab.router(router).map_or(0, |router| router.drops().unwrap().filtered)
-            });
+            let dropped = ["first router", "second router"]
+                .map(|router| lab.router(router).map_or(0, |router| router.drops().unwrap().filtered));
             assert!(dropped.iter().sum::<u64>() > 0, "{kinds:?}: no path, and no drop either");
             NO_PATH.to_owned()
         }
@@ -222,9 +221,7 @@ fn lab_of(kinds: [Preset; 2]) -> Lab {
         let router = format!("{name} router");
         topology = match kind.nat() {
             None => topology.host(name, Uplink::Internet),
-            Some(nat) => {
-                topology.router(&router, Uplink::Internet, nat).host(name, router.as_str().into())
-            }
+            Some(nat) => topology.router(&router, Uplink::Internet, nat).host(name, router.as_str().into()),
         };
     }
     Lab::build(&topology).unwrap()

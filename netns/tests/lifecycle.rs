@@ -33,10 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn role() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let lab = Lab::build(&two_homes()).unwrap();
-    let sleepers: Vec<_> = lab
-        .nodes()
-        .map(|node| node.spawn(node.command("sleep").arg("1000")).unwrap())
-        .collect();
+    let sleepers: Vec<_> =
+        lab.nodes().map(|node| node.spawn(node.command("sleep").arg("1000")).unwrap()).collect();
     match role.as_str() {
         "return" => (),
         "drop" => drop((sleepers, lab)),
@@ -63,10 +61,7 @@ fn role() {
 #[case::by_an_exit_code("exit", 37)]
 #[case::by_an_abort("abort", 128 + 6)]
 #[case::by_a_kill("kill", 128 + 9)]
-fn whatever_way_the_program_ends_its_code_is_told_and_nothing_is_left(
-    #[case] role: &str,
-    #[case] code: i32,
-) {
+fn whatever_way_the_program_ends_its_code_is_told_and_nothing_is_left(#[case] role: &str, #[case] code: i32) {
     let alone = Alone::now();
     let sandbox = Sandbox::start(role, |_| ());
     assert_eq!(sandbox.end().code(), Some(code));
@@ -280,7 +275,8 @@ impl Traces {
             let links = fs::read_dir(process.join(directory)).into_iter().flatten().flatten();
             let targets = links.filter_map(|link| fs::read_link(link.path()).ok());
             let named = targets.map(|target| target.display().to_string());
-            one.namespaces.extend(named.filter(|target| target.contains(":[") && !target.starts_with("pipe")));
+            one.namespaces
+                .extend(named.filter(|target| target.contains(":[") && !target.starts_with("pipe")));
         }
         one.namespaces.retain(|namespace| !namespace.starts_with("socket"));
         one.mounts.extend(

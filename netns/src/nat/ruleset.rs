@@ -114,10 +114,8 @@ impl Rules<'_> {
             condition.push(Expr::Verdict(verdict));
             condition
         };
-        let from_outside = vec![
-            Expr::LoadMeta(Meta::InputInterface, SCRATCH),
-            Expr::Is(SCRATCH, self.outside_link.clone()),
-        ];
+        let from_outside =
+            vec![Expr::LoadMeta(Meta::InputInterface, SCRATCH), Expr::Is(SCRATCH, self.outside_link.clone())];
         let not_icmp =
             vec![Expr::LoadMeta(Meta::TransportProtocol, SCRATCH), Expr::IsNot(SCRATCH, vec![ICMP])];
         let rules = vec![

@@ -25,9 +25,8 @@ fn two_hosts_on_two_cpus_never_get_one_port(
     let to = at(&server);
     let mut owners: HashMap<SocketAddrV4, String> = HashMap::new();
     for first in (10_000..10_000 + FLOWS).step_by(ROUND.into()) {
-        let sockets = ["alice", "bob"].map(|host| {
-            (first..first + ROUND).map(|port| (host, home.udp(host, port))).collect::<Vec<_>>()
-        });
+        let sockets = ["alice", "bob"]
+            .map(|host| (first..first + ROUND).map(|port| (host, home.udp(host, port))).collect::<Vec<_>>());
         // Both hosts send from the same source port at the same moment.
         at_once(ROUND.into(), |cpu, flow| {
             let (host, socket) = &sockets[cpu][flow];
@@ -88,7 +87,10 @@ fn a_port_that_is_contended_still_goes_to_one_of_the_two() {
     at_once(1, |cpu, _| tell(&sockets[cpu], at(&server), "mine"));
     let (first, second) = (hear(&server).1, hear(&server).1);
     assert!(first.port() == 5000 || second.port() == 5000, "{first} {second}");
-    assert_eq!(sockets.each_ref().map(|socket| seen_by(&server, socket)).iter().max(), Some(first.max(second)).as_ref());
+    assert_eq!(
+        sockets.each_ref().map(|socket| seen_by(&server, socket)).iter().max(),
+        Some(first.max(second)).as_ref()
+    );
 }
 
 /// Runs `step` for 0, 1, .. on two CPUs; each step begins on both within nanoseconds.

@@ -78,9 +78,7 @@ fn a_packet_without_mapping_is_dropped_in_silence(
 }
 
 #[rstest]
-fn the_private_address_of_a_host_is_not_reachable_from_outside(
-    #[values(FullCone, Symmetric)] kind: Preset,
-) {
+fn the_private_address_of_a_host_is_not_reachable_from_outside(#[values(FullCone, Symmetric)] kind: Preset) {
     let home = Home::new(kind, &["alice"]);
     let (alice, server) = (home.udp("alice", 5000), home.server());
     let outside = seen_by(&server[0], &alice);

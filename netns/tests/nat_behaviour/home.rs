@@ -129,7 +129,8 @@ pub(crate) fn raw(node: &Node, protocol: SockProtocol) -> OwnedFd {
 /// Sends a whole IP packet, as its header says, by way of the neighbour that leads to `by`.
 pub(crate) fn send_packet(node: &Node, by: Ipv4Addr, packet: &[u8]) {
     let socket = raw(node, SockProtocol::Raw);
-    sendto(socket.as_raw_fd(), packet, &SockaddrIn::from(SocketAddrV4::new(by, 0)), MsgFlags::empty()).unwrap();
+    sendto(socket.as_raw_fd(), packet, &SockaddrIn::from(SocketAddrV4::new(by, 0)), MsgFlags::empty())
+        .unwrap();
 }
 
 /// An IP packet; the kernel completes length, identification (where 0) and checksum.

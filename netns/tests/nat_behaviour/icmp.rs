@@ -151,9 +151,9 @@ fn next_icmp(socket: &OwnedFd) -> Vec<u8> {
 
 /// The one's complement sum of 16-bit words; 0xffff over whatever holds its own checksum.
 fn sum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|pair| {
-        u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or_default()]))
-    });
+    let words = bytes
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or_default()])));
     let total = words.sum::<u32>();
     let folded = (total >> 16) + (total & 0xffff);
     ((folded >> 16) + (folded & 0xffff)) as u16

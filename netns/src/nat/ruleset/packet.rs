@@ -39,8 +39,10 @@ pub(super) const QUOTED_IP_CHECKSUM: u32 = QUOTED + IP_CHECKSUM;
 pub(super) const QUOTED_SOURCE: Field = Field { base: Base::Transport, offset: QUOTED + 12, length: 4 };
 pub(super) const QUOTED_DESTINATION: Field = Field { base: Base::Transport, offset: QUOTED + 16, length: 4 };
 pub(super) const QUOTED_SOURCE_PORT: Field = Field { base: Base::Transport, offset: QUOTED + 20, length: 2 };
-pub(super) const QUOTED_DESTINATION_PORT: Field = Field { base: Base::Transport, offset: QUOTED + 22, length: 2 };
-pub(super) const QUOTED_ECHO_IDENTIFIER: Field = Field { base: Base::Transport, offset: QUOTED + 24, length: 2 };
+pub(super) const QUOTED_DESTINATION_PORT: Field =
+    Field { base: Base::Transport, offset: QUOTED + 22, length: 2 };
+pub(super) const QUOTED_ECHO_IDENTIFIER: Field =
+    Field { base: Base::Transport, offset: QUOTED + 24, length: 2 };
 
 pub(super) fn is_protocol(protocol: u8) -> Vec<Expr> {
     vec![Expr::LoadMeta(Meta::TransportProtocol, SCRATCH), Expr::Is(SCRATCH, vec![protocol])]
