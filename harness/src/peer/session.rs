@@ -134,7 +134,13 @@ impl Course {
         self.channel = Some(Arc::clone(&channel));
         self.connection(ConnectionState::Connected);
         self.channel_state(ChannelState::Open);
-        self.transfer(channel).await
+        self.transfer(channel).await?;
+        // The partner closed when all was done; its bye goes the longer way.
+        let deadline = Instant::now() + self.session.patience.farewell;
+        while let Ok(heard) = timeout_at(deadline, self.hear()).await {
+            heard?;
+        }
+        Ok(())
     }
 
     async fn discover(&mut self) -> Result<(), End> {
