@@ -5,6 +5,7 @@ mod channel;
 mod checks;
 mod description;
 mod dtls;
+mod gathering;
 mod socket;
 mod stun;
 mod warmth;
@@ -26,11 +27,11 @@ use webrtc::ice::udp_network::UDPNetwork;
 use webrtc::util::Conn;
 
 use super::control::Role;
-use super::control::event::{Candidate, CandidateType, CheckedPair, IceState, Stage};
+use super::control::event::{Candidate, CheckedPair, IceState, Stage};
 use channel::Opening;
 pub(super) use channel::{Channel, ChannelError, MAX_MESSAGE, Message};
-use checks::candidate;
 use description::{Description, Setup};
+use gathering::{described, watch_hosts};
 use socket::{OneSocket, Socket};
 pub(super) use warmth::Warmth;
 
@@ -168,33 +169,6 @@ impl Agent {
         self.socket.receive_buffer()
     }
 
-    /// Gathers all candidates; each is told as soon as it is found.
-    pub(super) async fn gather(&self) {
-        if let Err(error) = self.ice.gather_candidates() {
-            let _ = self.happenings.send(Happening::GatheringTrouble(error.to_string()));
-        }
-        let base = self.socket.base();
-        let same_family = self.settings.stun.iter().filter(|server| server.is_ipv4() == base.is_ipv4());
-        let asked = same_family.enumerate().map(|(number, &server)| self.ask(number, server));
-        let mut hosts = self.hosts_gathered.clone();
-        let hosts = async { hosts.wait_for(|gathered| *gathered).await.is_ok() };
-        futures_util::future::join(futures_util::future::join_all(asked), hosts).await;
-        let _ = self.happenings.send(Happening::GatheringEnded);
-    }
-
-    async fn ask(&self, number: usize, server: SocketAddr) {
-        let happening = match self.socket.ask(server).await {
-            Ok(seen) if self.socket.checks().add_reflexive(seen) => {
-                let candidate = candidate(CandidateType::Srflx, seen, Some(self.socket.base()));
-                let line = reflexive_line(number, &candidate);
-                Happening::Gathered(candidate, line)
-            }
-            Ok(_) => return,
-            Err(error) => Happening::GatheringTrouble(error.to_string()),
-        };
-        let _ = self.happenings.send(happening);
-    }
-
     /// Takes a candidate of the partner, also before its description is known. `None` where the line holds none: it is
     /// empty at the end of candidates.
     pub(super) fn add_candidate(&self, line: &str) -> Option<Candidate> {
@@ -205,7 +179,12 @@ impl Agent {
         if let Some(address) = address.filter(|address| address.is_ipv4() == self.socket.base().is_ipv4())
             && known.protocol == "udp"
         {
-            self.socket.checks().add_remote(address, known.clone());
+            let mut checks = self.socket.checks();
+            if checks.add_remote(address, known.clone())
+                && let Some((local, remote)) = checks.selected()
+            {
+                let _ = self.happenings.send(Happening::Selected { local, remote });
+            }
         }
         let added = self.ice.add_remote_candidate(&(Arc::new(parsed) as Arc<_>));
         added.inspect_err(|error| tracing::warn!(%error, line, "the ICE agent refuses a candidate")).ok()?;
@@ -356,57 +335,6 @@ fn watch_state(
         Box::pin(async {})
     }));
     watched
-}
-
-fn watch_hosts(
-    ice: &ice::agent::Agent,
-    happenings: &mpsc::UnboundedSender<Happening>,
-) -> watch::Receiver<bool> {
-    let (gathered, watched) = watch::channel(false);
-    let tell = happenings.clone();
-    ice.on_candidate(Box::new(move |found| {
-        match found {
-            Some(found) => {
-                let line = format!("candidate:{}", found.marshal());
-                let _ = tell.send(Happening::Gathered(described(&*found), line));
-            }
-            None => drop(gathered.send(true)),
-        }
-        Box::pin(async {})
-    }));
-    watched
-}
-
-fn described(candidate: &(impl ice::candidate::Candidate + ?Sized)) -> Candidate {
-    use webrtc::ice::candidate::CandidateType as Theirs;
-    let related = candidate.related_address();
-    Candidate {
-        kind: match candidate.candidate_type() {
-            Theirs::ServerReflexive => CandidateType::Srflx,
-            Theirs::PeerReflexive => CandidateType::Prflx,
-            Theirs::Relay => CandidateType::Relay,
-            Theirs::Host | Theirs::Unspecified => CandidateType::Host,
-        },
-        protocol: candidate.network_type().network_short(),
-        address: candidate.address(),
-        port: candidate.port(),
-        related_address: related.as_ref().map(|related| related.address.clone()),
-        related_port: related.map(|related| related.port),
-    }
-}
-
-/// The line of RFC 8839 section 5.1 for the `number`th STUN server; the library writes only those that it gathered
-/// itself.
-fn reflexive_line(number: usize, candidate: &Candidate) -> String {
-    // RFC 8445 section 5.1.2.1: type preference 100, local preference the highest, component 1.
-    let priority = (100_u32 << 24) + (65_535 << 8) + 255;
-    let Candidate { address, port, .. } = candidate;
-    let related = candidate.related_address.as_deref().unwrap_or_default();
-    let related_port = candidate.related_port.unwrap_or_default();
-    let foundation = 2 + number;
-    format!(
-        "candidate:{foundation} 1 udp {priority} {address} {port} typ srflx raddr {related} rport {related_port}"
-    )
 }
 
 fn ice_state(state: State) -> IceState {
