@@ -178,8 +178,8 @@ impl Course {
             let peer = self.partner();
             self.session.reporter.report(Event::Socket { peer, receive_buffer });
         }
-        for trickled in std::mem::take(&mut self.early) {
-            self.add_candidate(&trickled);
+        for trickled in self.early.drain(..) {
+            agent.add_candidate(&trickled.candidate);
         }
         agent
     }
@@ -242,19 +242,13 @@ impl Course {
         match signal {
             Signal::Offer(sdp) => self.offer = Some(sdp),
             Signal::Answer(sdp) => self.answer = Some(sdp),
-            Signal::Candidate(trickled) if self.agent.is_some() => self.add_candidate(&trickled),
-            Signal::Candidate(trickled) => self.early.push(trickled),
+            Signal::Candidate(trickled) => match &self.agent {
+                Some(agent) => agent.add_candidate(&trickled.candidate),
+                None => self.early.push(trickled),
+            },
             Signal::Bye => return Err(End::Left),
         }
         Ok(())
-    }
-
-    fn add_candidate(&mut self, trickled: &Trickled) {
-        let added = self.agent.as_ref().and_then(|agent| agent.add_candidate(&trickled.candidate));
-        if let Some(candidate) = added {
-            let peer = self.partner();
-            self.session.reporter.report(Event::Candidate { peer, side: Side::Remote, candidate });
-        }
     }
 
     fn happening(&mut self, happening: Happening) -> Result<(), End> {
@@ -263,7 +257,7 @@ impl Course {
         match happening {
             Happening::Gathered(candidate, line) => {
                 reporter.report(Event::Candidate { peer, side: Side::Local, candidate });
-                if let Some(agent) = &self.agent {
+                if let Some((agent, line)) = self.agent.as_ref().zip(line) {
                     let (mid, ufrag) = agent.candidates_belong_to();
                     let (sdp_mid, username_fragment) = (Some(mid.to_owned()), Some(ufrag.to_owned()));
                     drop(self.put(Signal::Candidate(Trickled {
@@ -272,6 +266,9 @@ impl Course {
                         username_fragment,
                     })));
                 }
+            }
+            Happening::Told(candidate) => {
+                reporter.report(Event::Candidate { peer, side: Side::Remote, candidate });
             }
             Happening::GatheringEnded => reporter.report(Event::Gathered { peer }),
             Happening::GatheringTrouble(message) => tracing::warn!(%peer, "{message}"),

@@ -30,7 +30,7 @@ impl Agent {
             Ok(seen) if self.socket.checks().add_reflexive(seen) => {
                 let candidate = candidate(CandidateType::Srflx, seen, Some(self.socket.base()));
                 let line = reflexive_line(number, &candidate);
-                Happening::Gathered(candidate, line)
+                Happening::Gathered(candidate, Some(line))
             }
             Ok(_) => return,
             Err(error) => Happening::GatheringTrouble(error.to_string()),
@@ -49,8 +49,7 @@ pub(super) fn watch_hosts(
     ice.on_candidate(Box::new(move |found| {
         match found {
             Some(found) => {
-                let line = format!("candidate:{}", found.marshal());
-                let _ = tell.send(Happening::Gathered(described(&*found), line));
+                let _ = tell.send(Happening::Gathered(described(&*found), None));
             }
             None => drop(gathered.send(true)),
         }
@@ -78,10 +77,18 @@ pub(super) fn described(candidate: &(impl ice::candidate::Candidate + ?Sized)) -
     }
 }
 
+/// The line of the one host candidate. It is known before anything is sent, so the description carries it: a check that
+/// overtook it would make it peer-reflexive.
+pub(super) fn host_line(base: SocketAddr) -> String {
+    // RFC 8445 section 5.1.2.1: type preference 126, local preference the highest, component 1.
+    let priority = (126_u32 << 24) + (65_535 << 8) + 255;
+    format!("candidate:1 1 udp {priority} {} {} typ host", base.ip(), base.port())
+}
+
 /// The line of RFC 8839 section 5.1 for the `number`th STUN server; the library writes only those that it gathered
 /// itself.
 fn reflexive_line(number: usize, candidate: &Candidate) -> String {
-    // RFC 8445 section 5.1.2.1: type preference 100, local preference the highest, component 1.
+    // As above, with type preference 100.
     let priority = (100_u32 << 24) + (65_535 << 8) + 255;
     let Candidate { address, port, .. } = candidate;
     let related = candidate.related_address.as_deref().unwrap_or_default();
