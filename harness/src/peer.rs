@@ -171,7 +171,13 @@ async fn work(
         return reporter.error(Stage::Gathering, None, "there is no address to gather from");
     };
     let patience = Duration::from_millis(start.patience_ms);
-    let settings = Settings { address, stun: start.stun.clone(), patience, warmth };
+    let settings = Settings {
+        address,
+        stun: start.stun.clone(),
+        patience,
+        sctp_packet_bytes: start.sctp_packet_bytes,
+        warmth,
+    };
     let mut notices = start_sessions(start, &settings, &outbox, reporter, &stop, tasks);
     let mut registered = false;
     let deadline = Instant::now() + hold + REGISTERING;

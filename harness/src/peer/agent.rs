@@ -59,6 +59,7 @@ pub(super) struct Settings {
     pub(super) stun: Vec<SocketAddr>,
     /// How long ICE looks for a path, or does without one it had, before it has failed.
     pub(super) patience: Duration,
+    pub(super) sctp_packet_bytes: u32,
     pub(super) warmth: Warmth,
 }
 
@@ -218,6 +219,7 @@ impl Agent {
             opens: self.role == Role::Offer,
             sctp_port: remote.sctp_port,
             max_message_size: remote.max_message_size,
+            packet_bytes: self.settings.sctp_packet_bytes,
         };
         let channel = async {
             Channel::open(secure, &opening).await.map_err(|error| AgentError::new(Stage::Channel, error))

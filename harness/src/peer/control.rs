@@ -45,6 +45,9 @@ pub struct Start {
     /// Milliseconds by which every signaling frame is held back before it is sent, in order.
     #[serde(default)]
     pub hold_signaling_ms: u64,
+    /// Bytes of the longest SCTP packet to send: with 65 more for DTLS, UDP and IPv4 it must fit every link on the path.
+    #[serde(default = "default_sctp_packet_bytes")]
+    pub sctp_packet_bytes: u32,
     /// The partners to connect to.
     #[serde(default)]
     pub sessions: Vec<SessionPlan>,
@@ -59,6 +62,11 @@ fn default_patience_ms() -> u64 {
 
 fn default_discovery_ms() -> u64 {
     30_000
+}
+
+/// What fits a path of 1280 bytes with IPv6 and TURN; browsers send no more either.
+fn default_sctp_packet_bytes() -> u32 {
+    1_191
 }
 
 /// One partner to connect to.
@@ -160,7 +168,7 @@ mod tests {
     fn the_start_command_of_the_contract_is_understood_and_written_the_same() {
         let text = r#"{"cmd":"start","protocol":1,"id":"alice","signaling":"ws://203.0.113.2:9000",
             "stun":["203.0.113.10:3478"],"addresses":["10.0.0.2"],"patience_ms":4000,"discovery_ms":9,
-            "hold_signaling_ms":7,"sessions":[{"with":"bob","role":"offer"}],"transfers":[{"transfer":0,"from":"alice",
+            "hold_signaling_ms":7,"sctp_packet_bytes":1400,"sessions":[{"with":"bob","role":"offer"}],"transfers":[{"transfer":0,"from":"alice",
             "to":"bob","size":1048576,"seed":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
             "flip_byte":true}]}"#;
         let command: Command = serde_json::from_str(text).unwrap();
@@ -176,6 +184,7 @@ mod tests {
             r#"{"cmd":"start","protocol":1,"id":"a","signaling":"ws://h","addresses":[],"later":true}"#;
         let Command::Start(start) = serde_json::from_str(text).unwrap() else { panic!() };
         assert_eq!((start.patience_ms, start.discovery_ms, start.hold_signaling_ms), (5_000, 30_000, 0));
+        assert_eq!(start.sctp_packet_bytes, 1_191);
         assert_eq!(serde_json::from_str::<Command>(r#"{"cmd":"stop","later":1}"#).unwrap(), Command::Stop);
     }
 

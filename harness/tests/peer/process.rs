@@ -114,6 +114,7 @@ pub(crate) fn task(id: &str, signaling: &str) -> Start {
         patience_ms: 5_000,
         discovery_ms: 30_000,
         hold_signaling_ms: 0,
+        sctp_packet_bytes: 1_191,
         sessions: vec![],
         transfers: vec![],
     }

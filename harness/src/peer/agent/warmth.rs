@@ -49,7 +49,8 @@ async fn rehearse(identity: &Identity) {
 }
 
 async fn open(path: Arc<dyn Conn + Send + Sync>, identity: &Identity, client: bool) -> Option<Channel> {
-    let opening = Opening { client, opens: client, sctp_port: 5_000, max_message_size: u32::MAX };
+    let opening =
+        Opening { client, opens: client, sctp_port: 5_000, max_message_size: u32::MAX, packet_bytes: 0 };
     let secure = handshake(path, identity, client, &identity.fingerprint, REHEARSAL).await.ok()?;
     Channel::open(secure, &opening).await.ok()
 }
