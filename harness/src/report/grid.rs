@@ -1,0 +1,59 @@
+//! The NAT x NAT grid: who offered down, who answered across, in each cell how they were joined.
+
+use std::fmt::Write;
+
+use super::{Report, Row, SessionRow};
+use crate::run::outcome::Outcome;
+
+const LEGEND: &str = "host, srflx, prflx: direct path by that candidate type; none: no path, as expected; \
+                      lower case passed, UPPER CASE did not";
+
+/// The grid of a run; `None` where there are fewer than two different pairs of NATs.
+pub fn grid(report: &Report) -> Option<String> {
+    let sessions: Vec<(&Row, &SessionRow)> =
+        report.cases.iter().flat_map(|row| row.sessions.iter().map(move |session| (row, session))).collect();
+    let names = |of: fn(&SessionRow) -> &str| {
+        let mut names: Vec<&str> = Vec::new();
+        for (_, session) in &sessions {
+            if !names.contains(&of(session)) {
+                names.push(of(session));
+            }
+        }
+        names
+    };
+    let (down, across) = (names(|session| &session.offerer_nat), names(|session| &session.answerer_nat));
+    if down.len() * across.len() < 2 {
+        return None;
+    }
+    let width = down.iter().map(|name| name.len()).max().unwrap_or(0);
+    let mut text = format!("{:width$}", "");
+    for name in &across {
+        let _ = write!(text, "  {name:>18}");
+    }
+    for row_nat in &down {
+        let _ = write!(text, "\n{row_nat:width$}");
+        for column_nat in &across {
+            let here: Vec<_> = sessions
+                .iter()
+                .filter(|(_, session)| {
+                    (session.offerer_nat.as_str(), session.answerer_nat.as_str()) == (row_nat, column_nat)
+                })
+                .collect();
+            let _ = write!(text, "  {:>18}", cell(&here));
+        }
+    }
+    let _ = write!(text, "\n{LEGEND}");
+    Some(text)
+}
+
+fn cell(here: &[&(&Row, &SessionRow)]) -> String {
+    let [(row, session), rest @ ..] = here else { return String::new() };
+    let passed = here.iter().filter(|(row, _)| row.outcome == Outcome::Pass).count();
+    let word = match &row.outcome {
+        Outcome::Error { .. } => "error",
+        Outcome::Skip { .. } => "skip",
+        _ => session.via.as_deref().unwrap_or("none"),
+    };
+    let word = if passed == here.len() { word.to_owned() } else { word.to_uppercase() };
+    if rest.is_empty() { word } else { format!("{word} {passed}/{}", here.len()) }
+}

@@ -1,0 +1,429 @@
+//! One case, from its lab to its verdict: build, measure, start, watch, stop, judge.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use netns::lab::Lab;
+use netns::nat::probe;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::event::LabEvent;
+use super::expect;
+use super::journal::{self, Journal};
+use super::observed::Observed;
+use super::outcome::{Outcome, Stage};
+use super::process::{FromPeer, Peer, Server};
+use crate::peer::control::event::Event;
+use crate::peer::control::{Command, PROTOCOL, Role, Seed, SessionPlan, Start, TransferPlan};
+use crate::plan::{self, SIGNALING, STUN, router_of};
+use crate::scenario::{Break, Case, CasePeer, Victim};
+
+/// The port and the other port of the STUN server.
+const STUN_PORTS: [u16; 2] = [3478, 3479];
+const SIGNALING_PORT: u16 = 9000;
+/// How much longer a case waits than its own limits, for the last events of a failure to arrive.
+const GRACE: Duration = Duration::from_secs(3);
+/// A transfer of which nothing is heard for so long has stalled.
+const STALLED: Duration = Duration::from_secs(20);
+/// How long a peer may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// A case that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The verdict.
+    pub outcome: Outcome,
+    /// What was seen.
+    pub seen: Observed,
+    /// How long it took, lab and all.
+    pub took: Duration,
+    /// How long the lab took to build.
+    pub build: Duration,
+    /// How long its NATs took to measure.
+    pub measure: Duration,
+    /// The lab, for whoever wants to look.
+    pub lab: Option<Arc<Lab>>,
+}
+
+/// Why a case has no verdict.
+#[derive(Debug)]
+struct Broken {
+    stage: Stage,
+    message: String,
+}
+
+impl Broken {
+    fn lab(what: &str) -> impl FnOnce(std::io::Error) -> Broken {
+        move |error| Broken { stage: Stage::Lab, message: format!("could not {what}: {error}") }
+    }
+}
+
+impl From<netns::Error> for Broken {
+    fn from(error: netns::Error) -> Self {
+        Broken { stage: Stage::Lab, message: format!("{error} ({})", error.help()) }
+    }
+}
+
+/// Runs a case; its artifacts go to `folder`, which exists. `limit` ends it whatever happens.
+pub async fn run(case: Arc<Case>, folder: PathBuf, limit: Duration) -> Ended {
+    let began = Instant::now();
+    let mut run = CaseRun::new(case, folder);
+    let outcome = match run.run(began + limit).await {
+        Ok(()) => expect::judge(&run.case, &run.journal.seen),
+        Err(broken) => Outcome::Error { stage: broken.stage, message: broken.message },
+    };
+    Ended {
+        outcome,
+        seen: run.journal.seen,
+        took: began.elapsed(),
+        build: run.build,
+        measure: run.measure,
+        lab: run.lab,
+    }
+}
+
+struct CaseRun {
+    case: Arc<Case>,
+    folder: PathBuf,
+    journal: Journal,
+    lab: Option<Arc<Lab>>,
+    build: Duration,
+    measure: Duration,
+    tell: UnboundedSender<(String, FromPeer)>,
+    hear: UnboundedReceiver<(String, FromPeer)>,
+    /// In the order of the case; each with the moment of its start, until it is started.
+    peers: Vec<(String, Peer, Option<Instant>)>,
+    stopping: bool,
+}
+
+impl CaseRun {
+    fn new(case: Arc<Case>, folder: PathBuf) -> Self {
+        let journal = Journal::new(&folder, case.peers.iter().map(|peer| peer.name.as_str()));
+        let (tell, hear) = unbounded_channel();
+        CaseRun {
+            case,
+            folder,
+            journal,
+            lab: None,
+            build: Duration::ZERO,
+            measure: Duration::ZERO,
+            tell,
+            hear,
+            peers: Vec::new(),
+            stopping: false,
+        }
+    }
+
+    async fn run(&mut self, deadline: Instant) -> Result<(), Broken> {
+        let lab = self.build().await?;
+        let (mut stun, mut signaling) = self.start_servers(&lab).await?;
+        self.measure(&lab).await?;
+        match &self.case.broken {
+            Some(Break::Kill(Victim::Signaling)) => self.kill_server(&mut signaling, SIGNALING).await?,
+            Some(Break::Kill(Victim::Stun)) => self.kill_server(&mut stun, STUN).await?,
+            _ => {}
+        }
+        self.start_peers(&lab, &signaling, deadline).await?;
+        self.watch(deadline).await?;
+        self.stop_peers().await?;
+        self.inspect(&lab).await?;
+        stun.stop().await.map_err(Broken::lab("stop the STUN server"))?;
+        signaling.stop().await.map_err(Broken::lab("stop the signaling server"))?;
+        self.journal.finish().map_err(Broken::lab("write the events"))
+    }
+
+    async fn build(&mut self) -> Result<Arc<Lab>, Broken> {
+        let began = Instant::now();
+        let topology = plan::topology(&self.case);
+        let lab = blocking(move || Lab::build(&topology)).await??;
+        self.build = began.elapsed();
+        self.journal.lab("lab", LabEvent::Built { nodes: lab.nodes().count() });
+        let lab = Arc::new(lab);
+        self.lab = Some(Arc::clone(&lab));
+        Ok(lab)
+    }
+
+    async fn start_servers(&mut self, lab: &Arc<Lab>) -> Result<(Server, Server), Broken> {
+        let node = |name| lab.node(name).ok_or_else(|| no_node(name));
+        let mut stun = vec!["stun".to_owned()];
+        stun.extend(node(STUN)?.addresses().iter().map(Ipv4Addr::to_string));
+        stun.extend(STUN_PORTS.map(|port| port.to_string()));
+        let listen = SocketAddrV4::new(node(SIGNALING)?.address(), SIGNALING_PORT).to_string();
+        let signaling = ["signaling-server".to_owned(), "--listen".to_owned(), listen];
+        let (stun_log, signaling_log) = (self.log(STUN), self.log(SIGNALING));
+        let (stun, signaling) = tokio::join!(
+            Server::start(node(STUN)?, &stun, &stun_log),
+            Server::start(node(SIGNALING)?, &signaling, &signaling_log),
+        );
+        let stun = stun.map_err(Broken::lab("start the STUN server"))?;
+        let signaling = signaling.map_err(Broken::lab("start the signaling server"))?;
+        self.journal.lab(STUN, LabEvent::Listening { address: stun.address.clone() });
+        self.journal.lab(SIGNALING, LabEvent::Listening { address: signaling.address.clone() });
+        Ok((stun, signaling))
+    }
+
+    /// Measures what every peer is behind, and reboots its router: the case starts on a virgin one.
+    async fn measure(&mut self, lab: &Arc<Lab>) -> Result<(), Broken> {
+        let began = Instant::now();
+        let server = SocketAddrV4::new(lab.node(STUN).ok_or_else(|| no_node(STUN))?.address(), STUN_PORTS[0]);
+        let probes = self.case.peers.iter().map(|peer| {
+            let (lab, name) = (Arc::clone(lab), peer.name.clone());
+            tokio::task::spawn_blocking(move || measure(&lab, &name, server))
+        });
+        let probes: Vec<_> = probes.collect();
+        let mut mismatch = None;
+        for (peer, probe) in self.case.peers.iter().zip(probes) {
+            let measured = joined(probe.await)??;
+            let declared = format!("{} of {}", peer.nat, peer.name);
+            if let Err(difference) = measured.agrees_with(peer.nat.nat().as_ref()) {
+                mismatch.get_or_insert(Broken {
+                    stage: Stage::Nat,
+                    message: format!("{declared} is not what it is called: {difference}"),
+                });
+            }
+            let event = LabEvent::Measured {
+                declared: peer.nat.to_string(),
+                outside: measured.mapped.ip().to_string(),
+                measured: measured.to_string(),
+            };
+            self.journal.lab(&peer.name, event);
+        }
+        self.measure = began.elapsed();
+        mismatch.map_or(Ok(()), Err)
+    }
+
+    async fn kill_server(&mut self, server: &mut Server, name: &str) -> Result<(), Broken> {
+        server.kill().await.map_err(Broken::lab("kill a server, as `break:` asks"))?;
+        self.journal.lab(name, LabEvent::Killed);
+        Ok(())
+    }
+
+    /// Starts every peer's program; each gets its orders when all are ready, a late one later.
+    async fn start_peers(
+        &mut self,
+        lab: &Arc<Lab>,
+        signaling: &Server,
+        deadline: Instant,
+    ) -> Result<(), Broken> {
+        for peer in &self.case.peers {
+            let node = lab.node(&peer.name).ok_or_else(|| no_node(&peer.name))?;
+            let process = Peer::start(node, &self.log(&peer.name), self.tell.clone())
+                .map_err(Broken::lab("start a peer"))?;
+            self.peers.push((peer.name.clone(), process, None));
+        }
+        let mut waiting = self.peers.len();
+        while waiting > 0 {
+            let heard = tokio::time::timeout_at(deadline, self.hear.recv()).await.ok().flatten();
+            let Some((node, told)) = heard else {
+                return Err(Broken {
+                    stage: Stage::Peer,
+                    message: "a peer's program did not get ready".to_owned(),
+                });
+            };
+            match &told {
+                FromPeer::Reported(report) if matches!(report.event, Event::Ready { .. }) => waiting -= 1,
+                FromPeer::Ended(_) => waiting -= 1,
+                _ => {}
+            }
+            self.note(node, told);
+        }
+        let now = Instant::now();
+        for (peer, (_, _, start)) in self.case.peers.iter().zip(&mut self.peers) {
+            *start = Some(now + peer.start);
+        }
+        self.start_due(lab, signaling).await
+    }
+
+    /// Gives their orders to the peers whose time has come, one task each for those that are late.
+    async fn start_due(&mut self, lab: &Arc<Lab>, signaling: &Server) -> Result<(), Broken> {
+        let stun = SocketAddrV4::new(lab.node(STUN).ok_or_else(|| no_node(STUN))?.address(), STUN_PORTS[0]);
+        let url = format!("ws://{}", signaling.address);
+        let mut order: Vec<usize> = (0..self.peers.len()).collect();
+        order.sort_by_key(|&index| self.peers[index].2);
+        for index in order {
+            let Some(at) = self.peers[index].2.take() else { continue };
+            self.listen_until(at).await?;
+            let peer = &self.case.peers[index];
+            let node = lab.node(&peer.name).ok_or_else(|| no_node(&peer.name))?;
+            let start = start(&self.case, peer, node.address(), stun, &url);
+            self.journal.lab(&peer.name.clone(), LabEvent::Started);
+            let ordered = self.peers[index].1.order(&Command::Start(Box::new(start))).await;
+            ordered.map_err(Broken::lab("give a peer its orders"))?;
+        }
+        Ok(())
+    }
+
+    async fn listen_until(&mut self, at: Instant) -> Result<(), Broken> {
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(at) => return Ok(()),
+                heard = self.hear.recv() => self.heard(heard),
+            }
+        }
+    }
+
+    /// Listens until every session has come to its end, or no longer can.
+    async fn watch(&mut self, deadline: Instant) -> Result<(), Broken> {
+        let limits = self
+            .case
+            .sessions
+            .iter()
+            .map(|session| session.expect.connected_within.max(session.expect.discovered_within));
+        let connect = Instant::now() + limits.max().unwrap_or_default() + self.case.patience + GRACE;
+        while !journal::is_settled(&self.case, &self.journal.seen) {
+            let is_open = self.case.sessions.iter().any(|session| {
+                self.journal
+                    .seen
+                    .session(&session.offerer, &session.answerer)
+                    .is_some_and(|seen| seen.open_us.is_some())
+            });
+            let until = if is_open { Instant::now() + STALLED } else { connect };
+            match tokio::time::timeout_at(until.min(deadline), self.hear.recv()).await {
+                Ok(heard) => self.heard(heard),
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, heard: Option<(String, FromPeer)>) {
+        // The channel never closes: this run holds a sender itself.
+        if let Some((node, told)) = heard {
+            self.note(node, told);
+        }
+    }
+
+    fn note(&mut self, node: String, told: FromPeer) {
+        match told {
+            FromPeer::Reported(report) => {
+                let is_victim =
+                    matches!(&self.case.broken, Some(Break::Kill(Victim::Peer(victim))) if *victim == node);
+                if is_victim && matches!(report.event, Event::Discovered { .. }) {
+                    self.peers.iter().filter(|(name, ..)| *name == node).for_each(|(_, peer, _)| peer.kill());
+                    self.journal.lab(&node, LabEvent::Killed);
+                }
+                self.journal.peer(&node, report.at_us, report.event);
+            }
+            FromPeer::Unreadable(line) => self.journal.lab(&node, LabEvent::Unreadable { line }),
+            FromPeer::Ended(status) => {
+                self.journal.lab(&node, LabEvent::Ended { status, asked: self.stopping })
+            }
+        }
+    }
+
+    async fn stop_peers(&mut self) -> Result<(), Broken> {
+        self.stopping = true;
+        for (_, peer, _) in &mut self.peers {
+            peer.order(&Command::Stop).await.map_err(Broken::lab("stop a peer"))?;
+        }
+        let mut alive = self.peers.len() - self.journal.ended;
+        let goodbye = timeout(GOODBYE, async {
+            while alive > 0 {
+                let heard = self.hear.recv().await;
+                alive -= usize::from(matches!(heard, Some((_, FromPeer::Ended(_)))));
+                self.heard(heard);
+            }
+        });
+        if goodbye.await.is_err() {
+            for (_, peer, _) in &self.peers {
+                peer.kill();
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what the nodes have to tell at the end: mapping tables, drops, lost datagrams.
+    async fn inspect(&mut self, lab: &Arc<Lab>) -> Result<(), Broken> {
+        for peer in &self.case.peers {
+            let (lab, name) = (Arc::clone(lab), peer.name.clone());
+            let found = tokio::task::spawn_blocking(move || journal::inspect(&lab, &name));
+            let (router, lost) = joined(found.await)??;
+            self.journal.lab(&peer.name, LabEvent::ReceiveBufferErrors { datagrams: lost });
+            if let Some((table, drops)) = router {
+                let file = self.folder.join(format!("{}.mappings.txt", router_of(&peer.name)));
+                std::fs::write(file, table.to_string()).map_err(Broken::lab("write a mapping table"))?;
+                let event = LabEvent::Drops {
+                    filtered: drops.filtered,
+                    exhausted: drops.exhausted,
+                    untranslatable: drops.untranslatable,
+                };
+                self.journal.lab(&peer.name, event);
+            }
+        }
+        Ok(())
+    }
+
+    fn log(&self, node: &str) -> PathBuf {
+        self.folder.join(format!("{node}.log"))
+    }
+}
+
+/// What a peer is told.
+fn start(case: &Case, peer: &CasePeer, address: Ipv4Addr, stun: SocketAddrV4, signaling: &str) -> Start {
+    let sessions = case.sessions.iter().filter_map(|session| {
+        let (with, role) = match &peer.name {
+            name if *name == session.offerer => (&session.answerer, Role::Offer),
+            name if *name == session.answerer => (&session.offerer, Role::Answer),
+            _ => return None,
+        };
+        Some(SessionPlan { with: with.clone(), role })
+    });
+    let transfers =
+        case.transfers.iter().filter(|transfer| [&transfer.from, &transfer.to].contains(&&peer.name));
+    let flips = matches!(&case.broken, Some(Break::FlipByte { peer: flipper }) if *flipper == peer.name);
+    let hold = if let Some(Break::HoldSignaling(hold)) = case.broken { hold } else { Duration::ZERO };
+    let discovery =
+        case.sessions.iter().map(|session| session.expect.discovered_within).max().unwrap_or_default();
+    Start {
+        protocol: PROTOCOL,
+        id: peer.name.clone(),
+        signaling: signaling.to_owned(),
+        stun: vec![stun.into()],
+        addresses: vec![address.into()],
+        patience_ms: case.patience.as_millis() as u64,
+        discovery_ms: discovery.as_millis() as u64,
+        hold_signaling_ms: hold.as_millis() as u64,
+        sessions: sessions.collect(),
+        transfers: transfers
+            .map(|transfer| TransferPlan {
+                transfer: transfer.index as u32,
+                from: transfer.from.clone(),
+                to: transfer.to.clone(),
+                size: transfer.size,
+                seed: Seed(case.seed),
+                flip_byte: flips && transfer.from == peer.name,
+            })
+            .collect(),
+    }
+}
+
+fn measure(lab: &Lab, peer: &str, server: SocketAddrV4) -> Result<probe::Measured, Broken> {
+    let node = lab.node(peer).ok_or_else(|| no_node(peer))?;
+    let router = lab.router(&router_of(peer));
+    let mut drops = || router.map_or(Ok(0), |router| router.drops().map(|drops| drops.filtered));
+    let measured = node.within(|| probe::measure(node.address(), server, &mut drops))?;
+    let measured = measured.map_err(|error| Broken {
+        stage: Stage::Nat,
+        message: format!("the NAT of {peer} could not be measured: {error}"),
+    })?;
+    if let Some(router) = router {
+        router.reboot()?;
+    }
+    Ok(measured)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
+    joined(tokio::task::spawn_blocking(work).await)
+}
+
+fn joined<T>(joined: Result<T, tokio::task::JoinError>) -> Result<T, Broken> {
+    joined.map_err(|error| Broken { stage: Stage::Lab, message: error.to_string() })
+}
+
+fn no_node(name: &str) -> Broken {
+    Broken { stage: Stage::Lab, message: format!("the lab has no node `{name}`") }
+}

@@ -1,0 +1,170 @@
+//! A lab: a topology, built. Dropping it removes it.
+
+use std::collections::HashMap;
+
+use crate::address::{INTERNET, OUTWARD, Place, Plan};
+use crate::error::Error;
+use crate::nat::Nat;
+use crate::nat::ruleset;
+use crate::nat::table::MappingTable;
+use crate::netlink::nftables::{self, Table};
+use crate::netlink::wire::Batch;
+use crate::netlink::{Socket, Subsystem, route};
+use crate::node::Node;
+use crate::topology::Topology;
+
+/// Namespaces, links, addresses, routes and NAT rules of one topology. It shares nothing with any other lab.
+#[derive(Debug)]
+pub struct Lab {
+    nodes: Vec<Node>,
+    routers: HashMap<String, Router>,
+}
+
+/// A NAT router of a lab.
+#[derive(Debug)]
+pub struct Router {
+    nat: Nat,
+    outside: std::net::Ipv4Addr,
+    netfilter: Socket,
+    table: Table,
+}
+
+/// What a router has dropped since it was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drops {
+    /// Inbound packets that its filter did not admit.
+    pub filtered: u64,
+    /// Outbound packets for which no free port was left.
+    pub exhausted: u64,
+    /// Outbound packets of a kind that it does not translate.
+    pub untranslatable: u64,
+}
+
+impl Lab {
+    /// Builds a topology; returns when every link is up and every rule in force.
+    pub fn build(topology: &Topology) -> Result<Self, Error> {
+        let plan = Plan::of(topology)?;
+        // A thread of its own walks from namespace to namespace; the caller stays where it is.
+        std::thread::scope(|scope| {
+            let builder = scope.spawn(|| Self::build_here(topology, &plan));
+            builder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn build_here(topology: &Topology, plan: &Plan) -> Result<Self, Error> {
+        let mut nodes = Vec::with_capacity(plan.places.len());
+        let mut routers = HashMap::new();
+        for (index, place) in plan.places.iter().enumerate() {
+            nodes.push(Node::make(&place.name, &place.addresses)?);
+            // Routers follow the internet, in the order of the topology.
+            if let Some(router) = index.checked_sub(1).and_then(|index| topology.routers.get(index)) {
+                let netfilter = Socket::open(Subsystem::Netfilter)?;
+                let outside = place.addresses[0];
+                let table = ruleset::ruleset(&router.nat, outside, OUTWARD);
+                nftables::replace(&netfilter, &table)?;
+                routers.insert(place.name.clone(), Router { nat: router.nat, outside, netfilter, table });
+            }
+        }
+        for index in 0..plan.places.len() {
+            let mut batch = Batch::new();
+            configure(&mut batch, plan, index);
+            plug_in(&mut batch, plan, index, &nodes);
+            nodes[index].route.commit(batch)?;
+        }
+        Ok(Lab { nodes, routers })
+    }
+
+    /// The node of this name; every node of the topology is here, and `internet`.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name() == name)
+    }
+
+    /// All nodes: the internet, the routers, the hosts.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter()
+    }
+
+    /// The router of this name.
+    pub fn router(&self, name: &str) -> Option<&Router> {
+        self.routers.get(name)
+    }
+}
+
+/// Addresses and routes of the outward link (which exists: uplinks come first), and the loopback.
+fn configure(batch: &mut Batch, plan: &Plan, index: usize) {
+    let place = &plan.places[index];
+    route::up(batch, route::LOOPBACK);
+    if index == 0 {
+        route::address(batch, route::LOOPBACK, INTERNET);
+        route::blackhole_default(batch);
+        return;
+    }
+    route::up(batch, OUTWARD);
+    for &address in &place.addresses {
+        route::address(batch, OUTWARD, address);
+    }
+    if let Some(gateway) = plan.places[place.uplink].gateway {
+        route::neighbour(batch, OUTWARD, gateway, Plan::mac(index, true));
+        route::default_route(batch, OUTWARD, gateway, place.addresses[0]);
+    }
+    if let Some(own) = place.gateway {
+        // On the loopback: every inward link answers for it.
+        route::address(batch, route::LOOPBACK, own);
+        route::forward(batch, OUTWARD);
+    }
+}
+
+/// The links of what is plugged into this place, with the way to each.
+fn plug_in(batch: &mut Batch, plan: &Plan, index: usize, nodes: &[Node]) {
+    for (child, place) in plan.places.iter().enumerate().skip(1).filter(|(_, place)| place.uplink == index) {
+        let end = |place: &Place, at_uplink| route::End {
+            name: if at_uplink { format!("port{}", place.port) } else { "outward".to_owned() },
+            index: if at_uplink { place.port } else { OUTWARD },
+            mac: Plan::mac(child, at_uplink),
+        };
+        route::veth(batch, &end(place, true), &end(place, false), nodes[child].namespace());
+        route::forward(batch, place.port);
+        for &address in &place.addresses {
+            route::host_route(batch, place.port, address);
+            route::neighbour(batch, place.port, address, Plan::mac(child, false));
+        }
+    }
+}
+
+impl Router {
+    /// How it behaves.
+    pub fn nat(&self) -> &Nat {
+        &self.nat
+    }
+
+    /// Its outside address.
+    pub fn outside(&self) -> std::net::Ipv4Addr {
+        self.outside
+    }
+
+    /// Ends every mapping, filter entry and counter at once, in one transaction, as losing power would.
+    pub fn reboot(&self) -> Result<(), Error> {
+        nftables::replace(&self.netfilter, &self.table)
+    }
+
+    /// What it has dropped since it was built or rebooted.
+    pub fn drops(&self) -> Result<Drops, Error> {
+        let read = |counter| nftables::packets(&self.netfilter, counter);
+        Ok(Drops {
+            filtered: read(ruleset::FILTERED)?,
+            exhausted: read(ruleset::EXHAUSTED)?,
+            untranslatable: read(ruleset::UNTRANSLATABLE)?,
+        })
+    }
+
+    /// Its mappings as they are now.
+    pub fn mappings(&self) -> Result<MappingTable, Error> {
+        let elements = |set| nftables::elements(&self.netfilter, set);
+        Ok(MappingTable::read(
+            &self.nat,
+            self.outside,
+            &elements(ruleset::MAPPINGS)?,
+            &elements(ruleset::FILTER)?,
+        ))
+    }
+}

@@ -1,0 +1,226 @@
+//! Measures what a NAT is, from behind it, with an RFC 5780 server in front of it ([`stun`](super::stun)). A
+//! negative is an event too: the drop counter of the router's inbound gate. [`Measured`] is the result, what it is
+//! compared with and its words; [`ProbeError`] says why there is none; `wire` asks and listens.
+
+mod error;
+mod measured;
+mod wire;
+
+pub use error::ProbeError;
+pub use measured::{Measured, Mismatch, Observation};
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::{Duration, Instant};
+
+use super::stun::message::{Answer, Change};
+use super::{Filtering, Mapping};
+use wire::{Question, Wire};
+
+/// How long an answer may take before the probe gives up. Only failures ever take so long.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Measures the NAT between `from` and `server`, an RFC 5780 server's first address and port. Runs on the calling
+/// thread, which must be in the network namespace that has `from`; nothing else may use the NAT meanwhile.
+///
+/// `drops` reads how many packets the router has refused at its inbound gate. Where there is no router it is a
+/// constant: then nothing can be proven dropped, and nothing is.
+pub fn measure<E>(
+    from: Ipv4Addr,
+    server: SocketAddrV4,
+    drops: &mut dyn FnMut() -> Result<u64, E>,
+) -> Result<Measured, ProbeError>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut gate = || drops().map_err(|error| ProbeError::Counter(error.into()));
+    let mut mapper = Wire::open(from)?;
+    let (observations, other) = observe(&mut mapper, server, &mut gate)?;
+    let mapping = classify(&observations)?;
+
+    // Filtering is asked of a socket that has never sent to the places that the answers shall come from.
+    let mut filterer = Wire::open(from)?;
+    let mut trial = Trial { wire: &mut filterer, gate: &mut gate, server, other, seen: Vec::new() };
+    let filtering = if trial.admits(Change { address: true, port: true })? {
+        Filtering::EndpointIndependent
+    } else if trial.admits(Change { address: false, port: true })? {
+        Filtering::AddressDependent
+    } else {
+        Filtering::AddressAndPortDependent
+    };
+    let filter_mapped = trial.finish()?;
+
+    let mapped = observations[0].mapped;
+    Ok(Measured {
+        mapping,
+        filtering,
+        mapped,
+        translated: mapped != mapper.local || filter_mapped != filterer.local,
+        preserved: mapped.port() == mapper.local.port() && filter_mapped.port() == filterer.local.port(),
+        local: mapper.local,
+        observations,
+    })
+}
+
+type Gate<'a> = dyn FnMut() -> Result<u64, ProbeError> + 'a;
+
+/// Asks all four endpoints of the server what they see of one socket (RFC 5780 section 4.3). Returns that, and the
+/// server's other endpoint.
+fn observe(
+    wire: &mut Wire,
+    server: SocketAddrV4,
+    gate: &mut Gate<'_>,
+) -> Result<(Vec<Observation>, SocketAddrV4), ProbeError> {
+    let before = gate()?;
+    let first = ask_all(wire, &[server], before, gate)?;
+    let other = match first[0].1.other {
+        Some(other) if other.ip() != server.ip() && other.port() != server.port() => other,
+        other => return Err(ProbeError::NotDiscovery { server, other }),
+    };
+    let rest =
+        [SocketAddrV4::new(*other.ip(), server.port()), other, SocketAddrV4::new(*server.ip(), other.port())];
+    let rest = ask_all(wire, &rest, before, gate)?;
+    let seen = first.into_iter().chain(rest);
+    let observations =
+        seen.map(|(destination, answer)| Observation { destination, mapped: answer.mapped }).collect();
+    Ok((observations, other))
+}
+
+/// One plain request to each destination, and all their answers in the same order.
+fn ask_all(
+    wire: &mut Wire,
+    destinations: &[SocketAddrV4],
+    drops_before: u64,
+    gate: &mut Gate<'_>,
+) -> Result<Vec<(SocketAddrV4, Answer)>, ProbeError> {
+    let deadline = Instant::now() + PATIENCE;
+    let asked: Vec<Question> =
+        destinations.iter().map(|&to| wire.ask(to, to, None)).collect::<Result<_, _>>()?;
+    let mut answers: Vec<Option<Answer>> = vec![None; asked.len()];
+    while let Some(missing) = answers.iter().position(Option::is_none) {
+        let Some((question, answer)) = wire.next(deadline)? else {
+            let drops = gate()?.saturating_sub(drops_before);
+            return Err(ProbeError::NoAnswer { destination: destinations[missing], drops });
+        };
+        if let Some(at) = asked.iter().position(|asked| *asked == question) {
+            answers[at] = Some(answer);
+        }
+    }
+    Ok(destinations.iter().copied().zip(answers.into_iter().flatten()).collect())
+}
+
+/// RFC 5780 section 4.3, but strict: what is none of the three pure patterns is an error, not the nearest of them.
+/// Expects the destinations in the order of `observe`: around the square of addresses and ports.
+fn classify(observations: &[Observation]) -> Result<Mapping, ProbeError> {
+    let mapped: Vec<SocketAddrV4> = observations.iter().map(|seen| seen.mapped).collect();
+    let inconsistent = || ProbeError::Inconsistent { observations: observations.to_vec() };
+    let &[near, far, far_other_port, near_other_port] = mapped.as_slice() else {
+        return Err(inconsistent());
+    };
+    let mut distinct = mapped.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    match distinct.len() {
+        1 => Ok(Mapping::EndpointIndependent),
+        2 if near == near_other_port && far == far_other_port => Ok(Mapping::AddressDependent),
+        4 => Ok(Mapping::AddressAndPortDependent),
+        _ => Err(inconsistent()),
+    }
+}
+
+/// The filtering tests of RFC 5780 section 4.4, on one socket that only ever sends to `server`.
+struct Trial<'a> {
+    wire: &'a mut Wire,
+    gate: &'a mut Gate<'a>,
+    server: SocketAddrV4,
+    other: SocketAddrV4,
+    seen: Vec<Observation>,
+}
+
+impl Trial<'_> {
+    /// Whether the answer from elsewhere comes in. The plain request after the changed one goes into the same queue
+    /// of a server that works in order: when it is answered, the changed answer has been sent, and must have come in
+    /// or have been counted.
+    fn admits(&mut self, change: Change) -> Result<bool, ProbeError> {
+        let elsewhere = SocketAddrV4::new(
+            if change.address { *self.other.ip() } else { *self.server.ip() },
+            if change.port { self.other.port() } else { self.server.port() },
+        );
+        let before = (self.gate)()?;
+        let deadline = Instant::now() + PATIENCE;
+        let changed = self.wire.ask(self.server, elsewhere, Some(change))?;
+        let plain = self.wire.ask(self.server, self.server, None)?;
+
+        let (mut admitted, mut confirmed) = (false, false);
+        while !confirmed {
+            let Some(question) = self.next(deadline, &[changed, plain])? else {
+                let drops = (self.gate)()?.saturating_sub(before);
+                return Err(ProbeError::NoAnswer { destination: self.server, drops });
+            };
+            admitted |= question == changed;
+            confirmed |= question == plain;
+        }
+        while !admitted {
+            // Read only now: a packet that was dropped went ahead of the one that confirms.
+            match (self.gate)()?.saturating_sub(before) {
+                1 => return Ok(false),
+                0 if Instant::now() < deadline => {}
+                drops => return Err(ProbeError::Unproven { elsewhere, drops }),
+            }
+            // Neither in nor counted: it was overtaken on its way, or nobody counts.
+            admitted = self.next(deadline.min(Instant::now() + RECOUNT), &[changed])?.is_some();
+        }
+        Ok(true)
+    }
+
+    /// The outside address of the socket. Nothing that was counted as dropped may have come in since, and all the
+    /// requests must have had one mapping, because they are one flow.
+    fn finish(mut self) -> Result<SocketAddrV4, ProbeError> {
+        self.next(Instant::now(), &[])?;
+        match self.seen.as_slice() {
+            [first, rest @ ..] if rest.iter().all(|seen| seen == first) => Ok(first.mapped),
+            seen => Err(ProbeError::Inconsistent { observations: seen.to_vec() }),
+        }
+    }
+
+    fn next(&mut self, deadline: Instant, expected: &[Question]) -> Result<Option<Question>, ProbeError> {
+        let Some((question, answer)) = self.wire.next(deadline)? else { return Ok(None) };
+        if !expected.contains(&question) {
+            return Err(ProbeError::Contradicted { elsewhere: question.answered_by });
+        }
+        self.seen.push(Observation { destination: question.destination, mapped: answer.mapped });
+        Ok(Some(question))
+    }
+}
+
+/// How often the counter is read again while a changed answer is neither in nor counted.
+const RECOUNT: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// One letter for each of near, far, far with the other port, near with the other port.
+    #[rstest]
+    #[case::never_another("aaaa", Some(Mapping::EndpointIndependent))]
+    #[case::one_an_address("abba", Some(Mapping::AddressDependent))]
+    #[case::one_an_endpoint("abcd", Some(Mapping::AddressAndPortDependent))]
+    #[case::one_a_port("aabb", None)]
+    #[case::crosswise("abab", None)]
+    #[case::the_far_address_splits_by_port("abca", None)]
+    #[case::a_port_shared_by_two_of_four("abcb", None)]
+    #[case::one_stray("aaab", None)]
+    fn only_the_pure_patterns_are_mappings(#[case] seen: &str, #[case] mapping: Option<Mapping>) {
+        let observations: Vec<_> = seen
+            .bytes()
+            .map(|port| SocketAddrV4::new([198, 18, 0, 2].into(), port.into()))
+            .map(|mapped| Observation {
+                destination: SocketAddrV4::new([203, 0, 113, 1].into(), 3478),
+                mapped,
+            })
+            .collect();
+        assert_eq!(classify(&observations).ok(), mapping);
+    }
+}

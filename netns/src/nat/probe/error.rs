@@ -1,0 +1,89 @@
+//! Why a NAT could not be measured.
+
+use std::error::Error;
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4};
+
+use super::{Observation, PATIENCE, measured::list};
+use crate::nat::stun::message::MessageError;
+
+/// Why there is no measurement. None of these says what the NAT is.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The probe's own socket failed.
+    #[error("cannot {doing}")]
+    Io {
+        /// What was tried.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The drop counter could not be read.
+    #[error("cannot read the router's drop counter")]
+    Counter(#[source] Box<dyn Error + Send + Sync>),
+    /// A plain request had no answer: UDP is blocked, or there is no server. `drops` tells the two apart if the
+    /// counter also counts what goes out.
+    #[error("no answer from {destination} within {PATIENCE:?}; the router counted {drops} drops meanwhile")]
+    NoAnswer {
+        /// Who was asked.
+        destination: SocketAddrV4,
+        /// By how much the drop counter rose.
+        drops: u64,
+    },
+    /// The server is not one for NAT discovery.
+    #[error("{server} has no other address and port to discover a NAT with: {}", other_in_words(.other))]
+    NotDiscovery {
+        /// The server.
+        server: SocketAddrV4,
+        /// Its OTHER-ADDRESS, where it has one: it shares the address or the port.
+        other: Option<SocketAddrV4>,
+    },
+    /// An answer that could not be read, or an error response.
+    #[error("the answer to a request to {destination} is unusable")]
+    BadAnswer {
+        /// Who was asked.
+        destination: SocketAddrV4,
+        /// What is wrong with it.
+        source: MessageError,
+    },
+    /// An answer that is not from where it was asked to come: a router rewrote its source, or the server is wrong.
+    #[error("an answer of {answered_by} came in from {seen}{}", in_its_words(.origin))]
+    WrongSource {
+        /// Who was to answer.
+        answered_by: SocketAddrV4,
+        /// Where the packet came from.
+        seen: SocketAddr,
+        /// Where the server says that it sent it from.
+        origin: Option<SocketAddrV4>,
+    },
+    /// Mapped addresses that are none of RFC 4787's three patterns, or two for one flow.
+    #[error("the mappings are no pattern: {}", list(.observations))]
+    Inconsistent {
+        /// What was seen, in the order in which it was asked.
+        observations: Vec<Observation>,
+    },
+    /// An answer did not come in, and the counter does not show exactly one drop.
+    #[error(
+        "an answer from {elsewhere} did not come in within {PATIENCE:?}, but the router counted {drops} drops, not 1"
+    )]
+    Unproven {
+        /// From where it was sent.
+        elsewhere: SocketAddrV4,
+        /// By how much the drop counter rose.
+        drops: u64,
+    },
+    /// The counter rose by one for an answer that came in later.
+    #[error("an answer from {elsewhere} came in after the router had counted it as dropped")]
+    Contradicted {
+        /// From where it was sent.
+        elsewhere: SocketAddrV4,
+    },
+}
+
+fn other_in_words(other: &Option<SocketAddrV4>) -> String {
+    other.map_or("no OTHER-ADDRESS".to_owned(), |other| format!("OTHER-ADDRESS is {other}"))
+}
+
+fn in_its_words(origin: &Option<SocketAddrV4>) -> String {
+    origin.map_or(String::new(), |origin| format!(", and says it is of {origin}"))
+}

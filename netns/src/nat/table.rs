@@ -1,0 +1,133 @@
+//! A router's mappings as people read them.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use super::{Filtering, Mapping, Nat};
+use crate::netlink::nftables::Element;
+
+/// Transport protocols that a router maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// ICMP echo; its port is the identifier.
+    Echo,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// One mapping of a router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Of which protocol.
+    pub protocol: Protocol,
+    /// The host behind the router.
+    pub inside: SocketAddrV4,
+    /// What the world sees.
+    pub outside: SocketAddrV4,
+    /// For which remote address (and port, else 0) it exists; `None` where for all.
+    pub remote: Option<SocketAddrV4>,
+    /// How long since it was last refreshed by an outbound packet.
+    pub idle: Duration,
+    /// Whose packets the filter admits (port 0: any port); `None` where anybody's.
+    pub admits: Option<Vec<SocketAddrV4>>,
+}
+
+/// The mappings of a router at one moment, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MappingTable {
+    /// One row a mapping.
+    pub entries: Vec<Entry>,
+}
+
+impl MappingTable {
+    pub(crate) fn read(nat: &Nat, outside: Ipv4Addr, mappings: &[Element], filter: &[Element]) -> Self {
+        let admitted: Vec<(Protocol, u16, SocketAddrV4)> = filter
+            .iter()
+            .filter_map(|element| {
+                let key = &element.key;
+                Some((
+                    protocol(key)?,
+                    port(key, 4)?,
+                    SocketAddrV4::new(address(key, 8)?, port(key, 12).unwrap_or(0)),
+                ))
+            })
+            .collect();
+        let mut entries: Vec<Entry> = mappings
+            .iter()
+            .filter_map(|element| {
+                let key = &element.key;
+                let (protocol, outside_port) = (protocol(key)?, port(&element.value, 0)?);
+                let mut admits: Vec<SocketAddrV4> = admitted
+                    .iter()
+                    .filter(|&&(of, at, _)| (of, at) == (protocol, outside_port))
+                    .map(|&(_, _, remote)| remote)
+                    .collect();
+                admits.sort();
+                Some(Entry {
+                    protocol,
+                    inside: SocketAddrV4::new(address(key, 4)?, port(key, 8)?),
+                    outside: SocketAddrV4::new(outside, outside_port),
+                    remote: match nat.mapping {
+                        Mapping::EndpointIndependent => None,
+                        _ => Some(SocketAddrV4::new(address(key, 12)?, port(key, 16).unwrap_or(0))),
+                    },
+                    idle: element.lifetime.saturating_sub(element.expires_in),
+                    admits: (nat.filtering != Filtering::EndpointIndependent).then_some(admits),
+                })
+            })
+            .collect();
+        entries.sort_by_key(|entry| (entry.protocol, entry.inside, entry.remote));
+        MappingTable { entries }
+    }
+}
+
+impl fmt::Display for MappingTable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            out,
+            "{:<5} {:<21} {:<21} {:<21} {:>7}  admits",
+            "proto", "inside", "outside", "remote", "idle"
+        )?;
+        for entry in &self.entries {
+            let protocol = match entry.protocol {
+                Protocol::Echo => "icmp",
+                Protocol::Tcp => "tcp",
+                Protocol::Udp => "udp",
+            };
+            let remote = entry.remote.map_or("any".to_owned(), shown);
+            let admits = match &entry.admits {
+                None => "anybody".to_owned(),
+                Some(remotes) => remotes.iter().copied().map(shown).collect::<Vec<_>>().join(" "),
+            };
+            let idle = format!("{:.1} s", entry.idle.as_secs_f64());
+            let (inside, outside) = (entry.inside.to_string(), entry.outside.to_string());
+            writeln!(out, "{protocol:<5} {inside:<21} {outside:<21} {remote:<21} {idle:>7}  {admits}")?;
+        }
+        Ok(())
+    }
+}
+
+fn shown(remote: SocketAddrV4) -> String {
+    if remote.port() == 0 { format!("{}:*", remote.ip()) } else { remote.to_string() }
+}
+
+fn protocol(key: &[u8]) -> Option<Protocol> {
+    match key.first()? {
+        1 => Some(Protocol::Echo),
+        6 => Some(Protocol::Tcp),
+        17 => Some(Protocol::Udp),
+        _ => None,
+    }
+}
+
+fn address(key: &[u8], at: usize) -> Option<Ipv4Addr> {
+    Some(Ipv4Addr::from(<[u8; 4]>::try_from(key.get(at..at + 4)?).ok()?))
+}
+
+/// Ports fill the first half of a 32-bit register, in network byte order.
+fn port(key: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(key.get(at..at + 2)?.try_into().ok()?))
+}
