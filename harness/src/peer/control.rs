@@ -65,8 +65,10 @@ fn default_discovery_ms() -> u64 {
 }
 
 /// What fits a path of 1280 bytes with IPv6 and TURN; browsers send no more either.
+pub const SCTP_PACKET_BYTES: u32 = 1_191;
+
 fn default_sctp_packet_bytes() -> u32 {
-    1_191
+    SCTP_PACKET_BYTES
 }
 
 /// One partner to connect to.

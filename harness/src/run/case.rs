@@ -17,7 +17,9 @@ use super::observed::Observed;
 use super::outcome::{Outcome, Stage};
 use super::process::{FromPeer, Peer, Server};
 use crate::peer::control::event::Event;
-use crate::peer::control::{Command, PROTOCOL, Role, Seed, SessionPlan, Start, TransferPlan};
+use crate::peer::control::{
+    Command, PROTOCOL, Role, SCTP_PACKET_BYTES, Seed, SessionPlan, Start, TransferPlan,
+};
 use crate::plan::{self, SIGNALING, STUN, router_of};
 use crate::scenario::{Break, Case, CasePeer, Victim};
 
@@ -387,6 +389,7 @@ fn start(case: &Case, peer: &CasePeer, address: Ipv4Addr, stun: SocketAddrV4, si
         patience_ms: case.patience.as_millis() as u64,
         discovery_ms: discovery.as_millis() as u64,
         hold_signaling_ms: hold.as_millis() as u64,
+        sctp_packet_bytes: SCTP_PACKET_BYTES,
         sessions: sessions.collect(),
         transfers: transfers
             .map(|transfer| TransferPlan {
