@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use harness::peer::control::event::{Event, Report as PeerReport};
-use harness::peer::control::{Command as Order, PROTOCOL, Role, Seed, SessionPlan, Start, TransferPlan};
+use harness::peer::control::{Command as Order, PROTOCOL, Role, SCTP_PACKET_BYTES, Seed, SessionPlan, Start, TransferPlan};
 use harness::report::Report;
 use netns::lab::Lab;
 use netns::nat::Preset;
@@ -170,6 +170,7 @@ fn transfer(behind: Option<Preset>) -> Result<(f64, u64), Failure> {
             patience_ms: 5_000,
             discovery_ms: 5_000,
             hold_signaling_ms: 0,
+            sctp_packet_bytes: SCTP_PACKET_BYTES,
             sessions: vec![SessionPlan { with: with.to_owned(), role }],
             transfers: vec![transfer],
         })))?;

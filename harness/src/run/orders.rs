@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use crate::peer::control::{PROTOCOL, Role, Seed, SessionPlan, Start, TransferPlan};
+use crate::peer::control::{PROTOCOL, Role, SCTP_PACKET_BYTES, Seed, SessionPlan, Start, TransferPlan};
 use crate::scenario::{Break, Case, CasePeer};
 
 /// What a peer is told.
@@ -37,6 +37,7 @@ pub(super) fn orders(
         patience_ms: case.patience.as_millis() as u64,
         discovery_ms: discovery.as_millis() as u64,
         hold_signaling_ms: hold.as_millis() as u64,
+        sctp_packet_bytes: SCTP_PACKET_BYTES,
         sessions: sessions.collect(),
         transfers: transfers
             .map(|transfer| TransferPlan {
