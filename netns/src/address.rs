@@ -95,7 +95,9 @@ impl Plan {
             return Err(Error::Topology(format!("two nodes are called `{name}`")));
         }
         let siblings = self.places.iter().skip(1).filter(|place| place.uplink == uplink).count() as u32;
-        let port = if uplink == 0 { OUTWARD + siblings } else { OUTWARD + 1 + siblings };
+        // Never the index of the other end: the kernel would take the pair for a stacked device of its own and let its
+        // link watch, which runs once a second, bring the carrier up.
+        let port = OUTWARD + 1 + siblings;
         let mut addresses = Vec::new();
         for _ in 0..count {
             addresses.push(match (uplink, server) {
@@ -106,6 +108,12 @@ impl Plan {
         }
         self.places.push(Place { name: name.to_owned(), uplink, addresses, gateway, port });
         Ok(())
+    }
+
+    /// The links that others are plugged into at this place.
+    pub(crate) fn ports(&self, place: usize) -> Vec<u32> {
+        let plugged = self.places.iter().skip(1).filter(|child| child.uplink == place);
+        plugged.map(|child| child.port).collect()
     }
 
     /// The Ethernet address of the outward link of a place, or of the uplink's end of the same link.
@@ -187,11 +195,11 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "carrier [198.18.0.2] port 2",
+                "carrier [198.18.0.2] port 3",
                 "home [100.64.0.2] port 3",
                 "alice [10.1.0.2] port 3",
-                "bob [198.18.0.3] port 3",
-                "stun [203.0.113.2, 203.0.113.3] port 4",
+                "bob [198.18.0.3] port 4",
+                "stun [203.0.113.2, 203.0.113.3] port 5",
             ]
         );
     }
