@@ -3,6 +3,11 @@
 //! This program starts itself again as the program of a sandbox inside its own; which role that plays is in the
 //! environment.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on ends there, also in the functions below it"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
