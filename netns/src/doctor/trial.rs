@@ -11,8 +11,8 @@ use crate::topology::{Topology, Uplink};
 
 /// A packet takes microseconds; this is for a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(2);
-const MODULES: &str = "load the modules that rules need: sudo modprobe -a nf_tables nft_numgen nft_limit nft_objref \
-                       nft_tproxy, or use a kernel with CONFIG_NF_TABLES, CONFIG_NFT_NUMGEN, CONFIG_NFT_LIMIT and \
+const MODULES: &str = "load the modules that rules need: sudo modprobe -a nf_tables nft_numgen nft_objref \
+                       nft_tproxy, or use a kernel with CONFIG_NF_TABLES, CONFIG_NFT_NUMGEN and \
                        CONFIG_NFT_TPROXY";
 
 /// Namespaces, links, then every preset; after the first that is missing the others are not tried.

@@ -60,7 +60,7 @@ fn two_hosts_with_one_source_port_never_share_an_outside_port(
 }
 
 #[test]
-fn a_port_stays_taken_after_the_second_in_which_it_was_claimed() {
+fn a_port_stays_taken_after_the_moment_in_which_it_was_claimed() {
     let home = Home::new(FullCone, &["alice", "bob"]);
     let server = home.server();
     let (alice, bob) = (home.udp("alice", 5000), home.udp("bob", 5000));
