@@ -177,13 +177,13 @@ mod tests {
         let checks = [
             Check::ok("kernel", "6.18.0"),
             Check::warn("open files", "1024 at most", "ulimit -n 8192"),
-            Check::fail("NAT symmetric", "the kernel refused to create set claims", "modprobe nf_tables"),
+            Check::fail("NAT symmetric", "the kernel refused to create set mappings", "modprobe nf_tables"),
         ];
         insta::assert_snapshot!(render(&checks), @r"
         ok    kernel         6.18.0
         warn  open files     1024 at most
                              fix: ulimit -n 8192
-        FAIL  NAT symmetric  the kernel refused to create set claims
+        FAIL  NAT symmetric  the kernel refused to create set mappings
                              fix: modprobe nf_tables
         ");
         assert_eq!(checks.map(|check| check.is_fatal()), [false, false, true]);

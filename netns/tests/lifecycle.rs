@@ -3,9 +3,15 @@
 //! This program starts itself again as the program of a sandbox inside its own; which role that plays is in the
 //! environment.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on ends there, also in the functions below it"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,6 +22,7 @@ use netns::lab::Lab;
 use netns::nat::Preset;
 use netns::sandbox::INSIDE;
 use netns::topology::{Topology, Uplink};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::Pid;
 use rstest::rstest;
@@ -209,8 +216,19 @@ impl Sandbox {
 
     /// Waits for the end of the outer process, and of every process inside: each holds the output open.
     fn end(mut self) -> ExitStatus {
-        self.output.read_to_end(&mut Vec::new()).unwrap();
-        self.outer.wait().unwrap()
+        loop {
+            if self.output.buffer().is_empty() {
+                let mut waited = [PollFd::new(self.output.get_ref().as_fd(), PollFlags::POLLIN)];
+                if poll(&mut waited, PollTimeout::try_from(PATIENCE).unwrap()).unwrap() == 0 {
+                    self.outer.kill().unwrap();
+                    panic!("it does not end");
+                }
+            }
+            match self.output.fill_buf().unwrap().len() {
+                0 => return self.outer.wait().unwrap(),
+                length => self.output.consume(length),
+            }
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, setsockopt
 
 use super::{Check, Settings, number_in};
 
-/// The oldest kernel whose sets take a limit in each element (5.11), which the claims of ports are made of.
-const OLDEST: (u32, u32) = (5, 11);
+/// The oldest kernel with all that the rules use (`tproxy` in nf_tables is the youngest part).
+const OLDEST: (u32, u32) = (4, 19);
 /// What a lab of 500 routers has open.
 const DESCRIPTORS: u64 = 4096;
 /// A hundred labs at once.
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn versions_compare_by_number() {
         assert_eq!(version("6.18.44-fc-v657"), Some((6, 18)));
-        assert_eq!(version("5.4.0-1"), Some((5, 4)));
-        assert!(version("5.9.1") < Some(OLDEST) && version("5.11") >= Some(OLDEST));
+        assert_eq!(version("4.4.0-1"), Some((4, 4)));
+        assert!(version("4.9.1") < Some(OLDEST) && version("4.19") >= Some(OLDEST));
         assert_eq!(version("next"), None);
     }
 

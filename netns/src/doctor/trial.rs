@@ -11,8 +11,8 @@ use crate::topology::{Topology, Uplink};
 
 /// A packet takes microseconds; this is for a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(2);
-const MODULES: &str = "load the modules that rules need: sudo modprobe -a nf_tables nft_numgen nft_limit nft_objref \
-                       nft_tproxy, or use a kernel with CONFIG_NF_TABLES, CONFIG_NFT_NUMGEN, CONFIG_NFT_LIMIT and \
+const MODULES: &str = "load the modules that rules need: sudo modprobe -a nf_tables nft_numgen nft_objref \
+                       nft_tproxy, or use a kernel with CONFIG_NF_TABLES, CONFIG_NFT_NUMGEN and \
                        CONFIG_NFT_TPROXY";
 
 /// Namespaces, links, then every preset; after the first that is missing the others are not tried.
@@ -41,7 +41,7 @@ fn links() -> Check {
     let fix = "sudo modprobe veth, or use a kernel with CONFIG_VETH";
     match trial(&topology, SMALL) {
         Ok(Trial::Passed(took)) => {
-            Check::ok(NAME, format!("a packet and its answer pass, {took:?} with all the building"))
+            Check::ok(NAME, format!("a packet and its answer pass, {took:.1?} with all the building"))
         }
         Ok(Trial::Lost(where_to)) => {
             Check::fail(NAME, format!("a packet is lost on its way {where_to}"), fix)
@@ -59,7 +59,7 @@ fn router(preset: Preset) -> Check {
         .server("server", 1);
     match [SMALL, IN_FRAGMENTS].map(|size| trial(&topology, size)) {
         [Ok(Trial::Passed(_)), Ok(Trial::Passed(took))] => {
-            Check::ok(name, format!("packets and fragments pass, {took:?} with all the building"))
+            Check::ok(name, format!("packets and fragments pass, {took:.1?} with all the building"))
         }
         [Ok(Trial::Passed(_)), _] => Check::warn(
             name,

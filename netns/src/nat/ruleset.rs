@@ -1,13 +1,13 @@
 //! From a [`Nat`] to the rules that make it true. Stateless rewriting: all the state that RFC 4787 speaks of is in
-//! five sets of the router's namespace; there is no conntrack, so nothing of its habits can show.
+//! four sets of the router's namespace; there is no conntrack, so nothing of its habits can show.
 //!
 //! | set | key | meaning |
 //! |---|---|---|
 //! | `mappings` | protocol, inside address and port, then by the mapping: remote address, remote port | the outside port |
-//! | `reverse` | protocol, outside port | inside address and port |
-//! | `taken` | protocol, outside port | the keys of `reverse`, where absence can be tested |
+//! | `reverse` | protocol, outside port | its owner: the key of the mapping, but for the protocol |
 //! | `filter` | protocol, outside port, then by the filtering: remote address, remote port | who may send |
-//! | `claims` | protocol, outside port, for a second | whoever creates an element owns the port, on any number of CPUs |
+//!
+//! A fifth, `same`, is no state: it holds pairs of equals for a second, so that two registers can be compared.
 
 mod allocate;
 mod icmp;
@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::table::Protocol;
-use super::{Filtering, Mapping, Nat};
+use super::{Filtering, Nat};
 use crate::netlink::nftables::{Chain, Checksum, Expr, Hook, Meta, Set, Table, Verdict};
 use packet::{
     DESTINATION, DESTINATION_PORT, ICMP, INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE_PORT, PROTOCOL_AGAIN,
@@ -35,8 +35,7 @@ pub(crate) const EXHAUSTED: &str = "exhausted";
 pub(crate) const UNTRANSLATABLE: &str = "untranslatable";
 
 const REVERSE: &str = "reverse";
-const TAKEN: &str = "taken";
-const CLAIMS: &str = "claims";
+const SAME: &str = "same";
 
 /// RFC 4787 REQ-5: two minutes or more.
 const UDP_LIFETIME: Duration = Duration::from_secs(120);
@@ -45,7 +44,7 @@ const TCP_ESTABLISHED: Duration = Duration::from_secs(2 * 3600 + 4 * 60);
 const TCP_TRANSITORY: Duration = Duration::from_secs(4 * 60);
 /// RFC 5508 REQ-1: 60 seconds or more.
 const ECHO_LIFETIME: Duration = Duration::from_secs(60);
-/// Longer than two CPUs can be apart on one packet.
+/// How long a port is its owner's before the mapping is made: longer than that takes.
 const CLAIM_LIFETIME: Duration = Duration::from_secs(1);
 
 const HAIRPIN_MARK: u32 = 1;
@@ -86,11 +85,7 @@ struct Rules<'a> {
 
 impl Rules<'_> {
     fn sets(&self) -> Vec<Set> {
-        let mapping = match self.nat.mapping {
-            Mapping::EndpointIndependent => 0,
-            Mapping::AddressDependent => 4,
-            Mapping::AddressAndPortDependent => 8,
-        };
+        let owner = 4 * self.nat.mapping.owner_registers() as u32;
         let filter = match self.nat.filtering {
             Filtering::EndpointIndependent => 0,
             Filtering::AddressDependent => 4,
@@ -98,11 +93,10 @@ impl Rules<'_> {
         };
         let set = |name, key, value, lifetime| Set { name, key, value, lifetime };
         vec![
-            set(MAPPINGS, 12 + mapping, Some(4), UDP_LIFETIME),
-            set(REVERSE, 8, Some(8), UDP_LIFETIME),
-            set(TAKEN, 8, None, UDP_LIFETIME),
+            set(MAPPINGS, 4 + owner, Some(4), UDP_LIFETIME),
+            set(REVERSE, 8, Some(owner), UDP_LIFETIME),
             set(FILTER, 8 + filter, None, UDP_LIFETIME),
-            set(CLAIMS, 8, None, CLAIM_LIFETIME),
+            set(SAME, 2 * owner, None, CLAIM_LIFETIME),
         ]
     }
 

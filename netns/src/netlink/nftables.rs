@@ -90,14 +90,12 @@ pub(crate) enum Expr {
     And(Register, Vec<u8>),
     /// Holds where the key is in the set.
     In(&'static str, Register),
-    /// Holds where the key is not in the set.
-    NotIn(&'static str, Register),
     /// Holds where the map has the key; loads its value.
     Find { map: &'static str, key: Register, value: Register },
     /// Create or refresh an element.
     Update { set: &'static str, key: Register, value: Option<Register>, lifetime: Duration },
-    /// Create an element; holds for whoever created it, atomically, and for nobody else until it expires.
-    Claim { set: &'static str, key: Register },
+    /// Create an element where there is none; one that is there stays as it is, and is not refreshed.
+    Add { set: &'static str, key: Register, value: Register, lifetime: Duration },
     /// A number in `first .. first + count`, in network byte order.
     Port { first: u16, count: u16, how: Generator, into: Register },
     /// Count the packet.
@@ -327,23 +325,19 @@ impl Expr {
             Expr::In(set, key) => expr("lookup", &|w| {
                 w.text(1, set).be32(2, key.number());
             }),
-            Expr::NotIn(set, key) => expr("lookup", &|w| {
-                w.text(1, set).be32(2, key.number()).be32(5, 1);
-            }),
             Expr::Find { map, key, value } => {
                 expr("lookup", &|w| {
                     w.text(1, map).be32(2, key.number()).be32(3, value.number());
                 });
             }
+            Expr::Add { set, key, value, lifetime } => expr("dynset", &|w| {
+                const ADD: u32 = 0;
+                dynamic(w, ADD, set, *key, Some(*value), *lifetime);
+            }),
             Expr::Update { set, key, value, lifetime } => expr("dynset", &|w| {
                 const UPDATE: u32 = 1;
-                w.text(1, set).be32(3, UPDATE).be32(4, key.number());
-                if let Some(value) = value {
-                    w.be32(5, value.number());
-                }
-                w.be64(6, lifetime.as_millis() as u64);
+                dynamic(w, UPDATE, set, *key, *value, *lifetime);
             }),
-            Expr::Claim { set, key } => expr("dynset", &|w| claim(w, set, *key)),
             Expr::Port { first, count, how, into } => {
                 let into = into.number();
                 expr("numgen", &|w| {
@@ -373,16 +367,19 @@ impl Expr {
     }
 }
 
-/// An element that holds a limit of one packet a week: its first evaluation passes, every later one does not.
-fn claim(w: &mut Writer<'_>, set: &str, key: Register) {
-    const ADD: u32 = 0;
-    const WEEK: u64 = 7 * 24 * 3600;
-    w.text(1, set).be32(3, ADD).be32(4, key.number());
-    w.nest(7, |w| {
-        w.text(1, "limit").nest(2, |w| {
-            w.be64(1, 1).be64(2, WEEK).be32(3, 1).be32(4, 0);
-        });
-    });
+fn dynamic(
+    w: &mut Writer<'_>,
+    operation: u32,
+    set: &str,
+    key: Register,
+    value: Option<Register>,
+    lifetime: Duration,
+) {
+    w.text(1, set).be32(3, operation).be32(4, key.number());
+    if let Some(value) = value {
+        w.be32(5, value.number());
+    }
+    w.be64(6, lifetime.as_millis() as u64);
 }
 
 fn compare(w: &mut Writer<'_>, register: Register, operator: u32, value: &[u8]) {

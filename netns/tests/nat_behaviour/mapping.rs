@@ -59,6 +59,19 @@ fn two_hosts_with_one_source_port_never_share_an_outside_port(
     assert_eq!(hear(&bob), ("for bob".to_owned(), at(bobs_server)));
 }
 
+#[test]
+fn a_port_stays_taken_after_the_moment_in_which_it_was_claimed() {
+    let home = Home::new(FullCone, &["alice", "bob"]);
+    let server = home.server();
+    let (alice, bob) = (home.udp("alice", 5000), home.udp("bob", 5000));
+    assert_eq!(seen_by(&server[0], &alice), home.outside(5000));
+    // A claim is for a second, and what is tested is what comes after it.
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    assert_ne!(seen_by(&server[0], &bob), home.outside(5000));
+    tell(&server[0], home.outside(5000), "for alice");
+    assert_eq!(hear(&alice).0, "for alice");
+}
+
 #[rstest]
 fn a_hundred_destinations_all_answer(
     #[values(FullCone, AddressRestricted, PortRestricted, Symmetric)] kind: Preset,

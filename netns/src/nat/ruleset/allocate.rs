@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::packet::{
-    DESTINATION, DESTINATION_PORT, ECHO_IDENTIFIER, ICMP_CHECKSUM, INSIDE, INSIDE_PORT, OUTSIDE_PORT,
-    PROTOCOL, PROTOCOL_AGAIN, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, SOURCE_PORT, TCP_FLAGS, TO, TO_PORT,
+    DESTINATION, DESTINATION_PORT, ECHO_IDENTIFIER, ICMP_CHECKSUM, INSIDE, OUTSIDE_PORT, OWNER, PROTOCOL,
+    PROTOCOL_AGAIN, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, SOURCE_PORT, TCP_FLAGS,
 };
-use super::{CLAIMS, EXHAUSTED, FILTER, MAPPINGS, REVERSE, Rules, TAKEN, refuse};
-use super::{ECHO_LIFETIME, TCP_ESTABLISHED, TCP_TRANSITORY, UDP_LIFETIME};
-use crate::nat::{Allocation, Filtering};
-use crate::netlink::nftables::{Chain, Checksum, Expr, Generator, Meta, Verdict};
+use super::{CLAIM_LIFETIME, ECHO_LIFETIME, TCP_ESTABLISHED, TCP_TRANSITORY, UDP_LIFETIME};
+use super::{EXHAUSTED, FILTER, MAPPINGS, REVERSE, Rules, SAME, refuse};
+use crate::nat::{Allocation, Filtering, Mapping};
+use crate::netlink::nftables::{Chain, Checksum, Expr, Field, Generator, Meta, Register, Verdict};
 
-/// A port stays taken this much longer than its mapping lives, so that the two never expire in the wrong order.
+/// A port stays its owner's this much longer than the mapping lives, so that the two never expire in the wrong order.
 const PORT_GRACE: Duration = Duration::from_millis(100);
 
 /// Outside ports that are handed out: never a well-known one unless it is preserved.
@@ -52,7 +52,7 @@ impl Rules<'_> {
     fn known(&self, flow: Flow) -> Vec<Vec<Expr>> {
         let hit = |condition: Vec<Expr>, lifetime| {
             let mut rule = condition;
-            rule.extend(flow.load_mapping_key());
+            rule.extend(self.load_mapping_key(flow));
             rule.push(Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN));
             rule.extend([Expr::Load(DESTINATION, REMOTE), flow.load_remote_port(REMOTE_PORT)]);
             rule.push(Expr::Find { map: MAPPINGS, key: PROTOCOL, value: OUTSIDE_PORT });
@@ -71,39 +71,79 @@ impl Rules<'_> {
         }
     }
 
-    /// Tries ports until one is free and claimed by this packet alone, and makes it the mapping's.
+    /// Tries ports until one is this flow's own, and makes it the mapping's.
     fn create(&self, flow: Flow) -> Vec<Vec<Expr>> {
         let preserved = Expr::Load(flow.own_port(), OUTSIDE_PORT);
         let random =
             Expr::Port { first: FIRST_PORT, count: PORTS, how: Generator::Random, into: OUTSIDE_PORT };
-        let tried = |candidate: Expr| {
-            let mut rule = flow.load_mapping_key();
-            rule.push(Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN));
-            rule.push(candidate);
-            rule.push(Expr::NotIn(TAKEN, PROTOCOL_AGAIN));
-            rule.push(Expr::Claim { set: CLAIMS, key: PROTOCOL_AGAIN });
-            // Another packet of this flow may have been first on another CPU: its element stays as it is. Either
-            // way the mapping is now known, and gets its real lifetime as such.
-            let lifetime = UDP_LIFETIME;
-            rule.push(Expr::Update { set: MAPPINGS, key: PROTOCOL, value: Some(OUTSIDE_PORT), lifetime });
-            rule.push(Expr::Verdict(Verdict::Return));
-            rule
-        };
         let preserved = (self.nat.allocation == Allocation::Preserve).then_some(preserved);
-        preserved.into_iter().chain(std::iter::repeat_n(random, RANDOM_TRIES)).map(tried).collect()
+        let candidates = preserved.into_iter().chain(std::iter::repeat_n(random, RANDOM_TRIES));
+        candidates.map(|candidate| self.tried(flow, candidate)).collect()
+    }
+
+    /// The rule that tries one port. Whoever creates its element of `reverse` owns it, and exactly one does, on any
+    /// number of CPUs; another packet of the same flow finds itself the owner. Registers cannot be compared with each
+    /// other, but `same` holds only pairs of equals: owner and flow are the same where the pair of them is in it.
+    fn tried(&self, flow: Flow, candidate: Expr) -> Vec<Expr> {
+        let mut rule = self.load_mapping_key(flow);
+        rule.push(Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN));
+        rule.push(candidate);
+        let owner = self.owner(flow);
+        for (register, load) in (OWNER.0..).zip(owner.iter().chain(&owner)) {
+            rule.push(load(Register(register)));
+        }
+        let lifetime = CLAIM_LIFETIME;
+        rule.extend([
+            Expr::Update { set: SAME, key: OWNER, value: None, lifetime },
+            Expr::Add { set: REVERSE, key: PROTOCOL_AGAIN, value: INSIDE, lifetime },
+            Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: OWNER },
+            Expr::In(SAME, OWNER),
+            // A flow that has a mapping by now, from a packet on another CPU, keeps that one. Either way the flow is
+            // known from here on, and gets its real lifetime as such.
+            Expr::Update { set: MAPPINGS, key: PROTOCOL, value: Some(OUTSIDE_PORT), lifetime: UDP_LIFETIME },
+            Expr::Verdict(Verdict::Return),
+        ]);
+        rule
     }
 
     /// Creates or refreshes all that belongs to an outside port, but for the mapping itself.
     fn keep(&self, lifetime: Duration) -> Vec<Expr> {
         let grace = lifetime + PORT_GRACE;
-        let mut steps = vec![
-            Expr::Update { set: TAKEN, key: PROTOCOL_AGAIN, value: None, lifetime: grace },
-            Expr::Update { set: REVERSE, key: PROTOCOL_AGAIN, value: Some(INSIDE), lifetime: grace },
-        ];
+        let mut steps =
+            vec![Expr::Update { set: REVERSE, key: PROTOCOL_AGAIN, value: Some(INSIDE), lifetime: grace }];
         if self.nat.filtering != Filtering::EndpointIndependent {
             steps.push(Expr::Update { set: FILTER, key: PROTOCOL_AGAIN, value: None, lifetime });
         }
         steps
+    }
+
+    fn load_mapping_key(&self, flow: Flow) -> Vec<Expr> {
+        let mut key = vec![Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL)];
+        key.extend((INSIDE.0..).zip(self.owner(flow)).map(|(register, load)| load(Register(register))));
+        key
+    }
+
+    /// What a mapping belongs to: the inside socket, and what of the destination its class tells apart.
+    fn owner(&self, flow: Flow) -> Vec<Box<dyn Fn(Register) -> Expr>> {
+        let mut owner: Vec<Box<dyn Fn(Register) -> Expr>> = vec![
+            Box::new(|to| Expr::Load(SOURCE, to)),
+            Box::new(move |to| Expr::Load(flow.own_port(), to)),
+            Box::new(|to| Expr::Load(DESTINATION, to)),
+            Box::new(move |to| flow.load_remote_port(to)),
+        ];
+        owner.truncate(self.nat.mapping.owner_registers());
+        owner
+    }
+}
+
+impl Mapping {
+    /// How many registers hold what a mapping belongs to.
+    pub(super) const fn owner_registers(self) -> usize {
+        match self {
+            Mapping::EndpointIndependent => 2,
+            Mapping::AddressDependent => 3,
+            Mapping::AddressAndPortDependent => 4,
+        }
     }
 }
 
@@ -111,17 +151,7 @@ impl Rules<'_> {
 const SOURCE_PORT_OF_BOTH: Flow = Flow::Udp;
 
 impl Flow {
-    fn load_mapping_key(self) -> Vec<Expr> {
-        vec![
-            Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL),
-            Expr::Load(SOURCE, INSIDE),
-            Expr::Load(self.own_port(), INSIDE_PORT),
-            Expr::Load(DESTINATION, TO),
-            self.load_remote_port(TO_PORT),
-        ]
-    }
-
-    fn load_remote_port(self, to: crate::netlink::nftables::Register) -> Expr {
+    fn load_remote_port(self, to: Register) -> Expr {
         match self {
             Flow::Echo => Expr::Set(to, vec![0; 4]),
             Flow::Udp | Flow::Tcp => Expr::Load(DESTINATION_PORT, to),
@@ -137,7 +167,7 @@ impl Flow {
         [Expr::Write(self.own_port(), OUTSIDE_PORT, checksum), Expr::Verdict(Verdict::Return)]
     }
 
-    fn own_port(self) -> crate::netlink::nftables::Field {
+    fn own_port(self) -> Field {
         match self {
             Flow::Echo => ECHO_IDENTIFIER,
             Flow::Udp | Flow::Tcp => SOURCE_PORT,
@@ -146,7 +176,7 @@ impl Flow {
 }
 
 /// Compares the flags of a TCP packet that opens or closes a connection with none at all.
-fn opens_or_closes(step: fn(crate::netlink::nftables::Register, Vec<u8>) -> Expr) -> Vec<Expr> {
+fn opens_or_closes(step: fn(Register, Vec<u8>) -> Expr) -> Vec<Expr> {
     const FIN_SYN_RST: u8 = 0x07;
     vec![Expr::Load(TCP_FLAGS, SCRATCH), Expr::And(SCRATCH, vec![FIN_SYN_RST]), step(SCRATCH, vec![0])]
 }

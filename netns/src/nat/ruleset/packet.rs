@@ -11,6 +11,8 @@ pub(super) const PROTOCOL_AGAIN: Register = Register(5);
 pub(super) const OUTSIDE_PORT: Register = Register(6);
 pub(super) const REMOTE: Register = Register(7);
 pub(super) const REMOTE_PORT: Register = Register(8);
+/// The owner of a port, then the flow that asks, four registers each at most; in rules that need no remote.
+pub(super) const OWNER: Register = Register(7);
 pub(super) const SCRATCH: Register = Register(9);
 
 pub(super) const ICMP: u8 = 1;
