@@ -108,6 +108,12 @@ impl Plan {
         Ok(())
     }
 
+    /// The links that others are plugged into at this place.
+    pub(crate) fn ports(&self, place: usize) -> Vec<u32> {
+        let plugged = self.places.iter().skip(1).filter(|child| child.uplink == place);
+        plugged.map(|child| child.port).collect()
+    }
+
     /// The Ethernet address of the outward link of a place, or of the uplink's end of the same link.
     pub(crate) fn mac(place: usize, at_uplink: bool) -> Mac {
         let [_, _, high, low] = (place as u32).to_be_bytes();

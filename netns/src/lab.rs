@@ -71,6 +71,10 @@ impl Lab {
             plug_in(&mut batch, plan, index, &nodes);
             nodes[index].route.commit(batch)?;
         }
+        // The far end of each link was up last, and sends from then on; the near end may not yet.
+        for (index, node) in nodes.iter().enumerate() {
+            route::await_running(&node.route, &plan.ports(index))?;
+        }
         Ok(Lab { nodes, routers })
     }
 

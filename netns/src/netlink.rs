@@ -55,6 +55,11 @@ impl Socket {
 
     /// Sends a batch and waits for its last acknowledgement. The first refusal becomes the error.
     pub(crate) fn commit(&self, batch: Batch) -> Result<(), Error> {
+        self.ask(batch, |_| ())
+    }
+
+    /// Like [`Socket::commit`], and hands the payload of each message that the kernel answers with to `each`.
+    pub(crate) fn ask(&self, batch: Batch, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
         let Some(sent) = batch.finish() else { return Ok(()) };
         self.send(&sent.bytes)?;
         let mut refused = None;
@@ -72,7 +77,8 @@ impl Socket {
                         let source = io::Error::from_raw_os_error(errno);
                         refused = Some(Error::Netlink { what: sent.what(sequence).to_owned(), source });
                     }
-                    _ => {}
+                    Reply::Message { payload, .. } => each(payload),
+                    Reply::Acknowledged { .. } | Reply::Done => {}
                 }
             }
         }
