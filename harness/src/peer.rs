@@ -28,6 +28,9 @@ use reporter::Reporter;
 use session::{Notice, Patience, Session};
 use signaling::{Incoming, Outbox};
 
+/// What is logged unless RUST_LOG says otherwise: the library warns of ordinary things.
+const LOG: &str = "warn,harness=info,webrtc_ice=error,webrtc_sctp=error";
+
 /// Exit code where the peer could not even begin.
 const BUG: u8 = 70;
 
@@ -55,7 +58,7 @@ enum Stop {
 
 /// The program `natlab peer`.
 pub fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
     // SCTP marshals every packet on a blocking thread: one that stays hot costs least.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
@@ -168,9 +171,14 @@ async fn work(
         return reporter.error(Stage::Gathering, None, "there is no address to gather from");
     };
     let patience = Duration::from_millis(start.patience_ms);
-    let settings = Settings { address, stun: start.stun.clone(), patience, warmth };
+    let settings = Settings {
+        address,
+        stun: start.stun.clone(),
+        patience,
+        sctp_packet_bytes: start.sctp_packet_bytes,
+        warmth,
+    };
     let mut notices = start_sessions(start, &settings, &outbox, reporter, &stop, tasks);
-    drop(outbox);
     let mut registered = false;
     let deadline = Instant::now() + hold + REGISTERING;
     loop {

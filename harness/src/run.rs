@@ -5,6 +5,7 @@ pub mod event;
 pub mod expect;
 mod journal;
 pub mod observed;
+mod orders;
 pub mod outcome;
 mod process;
 

@@ -95,7 +95,9 @@ impl Plan {
             return Err(Error::Topology(format!("two nodes are called `{name}`")));
         }
         let siblings = self.places.iter().skip(1).filter(|place| place.uplink == uplink).count() as u32;
-        let port = if uplink == 0 { OUTWARD + siblings } else { OUTWARD + 1 + siblings };
+        // Never the index of the other end: the kernel would take the pair for a stacked device of its own and let its
+        // link watch, which runs once a second, bring the carrier up.
+        let port = OUTWARD + 1 + siblings;
         let mut addresses = Vec::new();
         for _ in 0..count {
             addresses.push(match (uplink, server) {
@@ -193,11 +195,11 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "carrier [198.18.0.2] port 2",
+                "carrier [198.18.0.2] port 3",
                 "home [100.64.0.2] port 3",
                 "alice [10.1.0.2] port 3",
-                "bob [198.18.0.3] port 3",
-                "stun [203.0.113.2, 203.0.113.3] port 4",
+                "bob [198.18.0.3] port 4",
+                "stun [203.0.113.2, 203.0.113.3] port 5",
             ]
         );
     }

@@ -40,10 +40,10 @@ pub(crate) fn command_enters(command: &mut Command, namespace: BorrowedFd<'_>) {
     }
 }
 
-/// Makes the command start its program with no signal blocked, whatever is blocked here.
-#[expect(unsafe_code, reason = "only the child may unblock: here they are read from a descriptor")]
-pub(crate) fn command_unblocks_signals(command: &mut Command) {
-    // SAFETY: pthread_sigmask(3) is async-signal-safe.
+/// Makes the command start with no signal blocked; else it would inherit what its parent waits for in another way.
+#[expect(unsafe_code, reason = "only the child may unblock: the parent would lose what comes meanwhile")]
+pub(crate) fn command_hears_signals(command: &mut Command) {
+    // SAFETY: sigprocmask(2) is async-signal-safe.
     unsafe {
         command.pre_exec(|| SigSet::empty().thread_set_mask().map_err(Into::into));
     }

@@ -13,7 +13,7 @@
 //! | whether a machine can run labs | [`doctor`] |
 
 mod address;
-//pub mod doctor;
+pub mod doctor;
 mod enter;
 mod error;
 pub mod lab;

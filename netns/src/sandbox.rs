@@ -16,6 +16,7 @@ use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -98,16 +99,16 @@ pub fn init(arguments: impl IntoIterator<Item = OsString>) -> Result<u8, Error> 
         .map_err(|errno| Error::system("ask to die with the parent", errno))?;
     let signals = block_signals()?;
     own_mounts()?;
+    raise_open_files();
     let mut batch = Batch::new();
     route::up(&mut batch, route::LOOPBACK);
     Socket::open(Subsystem::Route)?.commit(batch)?;
 
     let mut program = Command::new("/proc/self/exe");
     program.args(arguments).env(INSIDE, "1");
-    enter::command_unblocks_signals(&mut program);
-    let program = program
-        .spawn()
-        .map_err(|source| Error::system("start the program inside the sandbox", source))?;
+    enter::command_hears_signals(&mut program);
+    let program =
+        program.spawn().map_err(|source| Error::system("start the program inside the sandbox", source))?;
     supervise(&signals, Pid::from_raw(program.id() as i32), Some(&lifeline))
 }
 
@@ -158,6 +159,7 @@ fn become_init(lifeline: &OwnedFd, arguments: &[OsString], user: Option<(u32, u3
     }
     // Still the /proc of outside: this is the pid that an outside process can use.
     let own_pid = fs::read_link("/proc/self").unwrap_or_default();
+    // Signals stay blocked across the exec: one that comes before `init` waits for them is not lost.
     let source = Command::new("/proc/self/exe")
         .env(INIT_PID, own_pid)
         .arg(INIT_VERB)
@@ -187,6 +189,14 @@ fn own_mounts() -> Result<(), Error> {
     match mount(Some("proc"), "/proc", Some("proc"), flags, none) {
         Ok(()) | Err(Errno::EPERM | Errno::EACCES | Errno::EBUSY) => Ok(()),
         Err(errno) => Err(Error::system("mount /proc", errno)),
+    }
+}
+
+/// A lab of 500 routers needs about 2,500 descriptors, and the usual soft limit is 1,024.
+fn raise_open_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Best effort: the lab that does not fit says so itself.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Start {
     /// Milliseconds by which every signaling frame is held back before it is sent, in order.
     #[serde(default)]
     pub hold_signaling_ms: u64,
+    /// Bytes of the longest SCTP packet to send: with 65 more for DTLS, UDP and IPv4 it must fit every link on the path.
+    #[serde(default = "default_sctp_packet_bytes")]
+    pub sctp_packet_bytes: u32,
     /// The partners to connect to.
     #[serde(default)]
     pub sessions: Vec<SessionPlan>,
@@ -59,6 +62,13 @@ fn default_patience_ms() -> u64 {
 
 fn default_discovery_ms() -> u64 {
     30_000
+}
+
+/// What fits a path of 1280 bytes with IPv6 and TURN; browsers send no more either.
+pub const SCTP_PACKET_BYTES: u32 = 1_191;
+
+fn default_sctp_packet_bytes() -> u32 {
+    SCTP_PACKET_BYTES
 }
 
 /// One partner to connect to.
@@ -148,5 +158,54 @@ impl fmt::Display for Seed {
 impl fmt::Debug for Seed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::event::{Event, Report};
+    use super::*;
+
+    #[test]
+    fn the_start_command_of_the_contract_is_understood_and_written_the_same() {
+        let text = r#"{"cmd":"start","protocol":1,"id":"alice","signaling":"ws://203.0.113.2:9000",
+            "stun":["203.0.113.10:3478"],"addresses":["10.0.0.2"],"patience_ms":4000,"discovery_ms":9,
+            "hold_signaling_ms":7,"sctp_packet_bytes":1400,"sessions":[{"with":"bob","role":"offer"}],"transfers":[{"transfer":0,"from":"alice",
+            "to":"bob","size":1048576,"seed":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+            "flip_byte":true}]}"#;
+        let command: Command = serde_json::from_str(text).unwrap();
+        let written = serde_json::to_value(&command).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(text).unwrap());
+        let Command::Start(start) = command else { panic!() };
+        assert_eq!(start.transfers[0].seed.0[31], 0x1f);
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default_and_what_is_too_much_is_ignored() {
+        let text =
+            r#"{"cmd":"start","protocol":1,"id":"a","signaling":"ws://h","addresses":[],"later":true}"#;
+        let Command::Start(start) = serde_json::from_str(text).unwrap() else { panic!() };
+        assert_eq!((start.patience_ms, start.discovery_ms, start.hold_signaling_ms), (5_000, 30_000, 0));
+        assert_eq!(start.sctp_packet_bytes, 1_191);
+        assert_eq!(serde_json::from_str::<Command>(r#"{"cmd":"stop","later":1}"#).unwrap(), Command::Stop);
+    }
+
+    #[test]
+    fn a_seed_of_another_form_is_refused() {
+        for text in ["", "0g", &"0".repeat(63), &"0".repeat(65), &"é".repeat(32)] {
+            assert_eq!(text.parse::<Seed>(), Err(NotASeed), "{text}");
+        }
+    }
+
+    #[test]
+    fn events_are_flat_and_those_of_later_versions_are_unknown() {
+        let event = Event::Progress { transfer: 3, bytes: 9 };
+        let report = Report { at_us: 1, event };
+        let text = r#"{"at_us":1,"event":"progress","transfer":3,"bytes":9}"#;
+        assert_eq!(serde_json::to_string(&report).unwrap(), text);
+        let more = text.replace("\"bytes\"", "\"later\":[],\"bytes\"");
+        assert_eq!(serde_json::from_str::<Report>(&more).unwrap(), report);
+        let later: Report = serde_json::from_str(r#"{"at_us":1,"event":"teleported","to":"mars"}"#).unwrap();
+        assert_eq!(later.event, Event::Unknown);
     }
 }

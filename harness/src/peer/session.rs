@@ -134,7 +134,13 @@ impl Course {
         self.channel = Some(Arc::clone(&channel));
         self.connection(ConnectionState::Connected);
         self.channel_state(ChannelState::Open);
-        self.transfer(channel).await
+        self.transfer(channel).await?;
+        // The partner closed when all was done; its bye goes the longer way.
+        let deadline = Instant::now() + self.session.patience.farewell;
+        while let Ok(heard) = timeout_at(deadline, self.hear()).await {
+            heard?;
+        }
+        Ok(())
     }
 
     async fn discover(&mut self) -> Result<(), End> {
@@ -172,8 +178,8 @@ impl Course {
             let peer = self.partner();
             self.session.reporter.report(Event::Socket { peer, receive_buffer });
         }
-        for trickled in std::mem::take(&mut self.early) {
-            self.add_candidate(&trickled);
+        for trickled in self.early.drain(..) {
+            agent.add_candidate(&trickled.candidate);
         }
         agent
     }
@@ -236,19 +242,13 @@ impl Course {
         match signal {
             Signal::Offer(sdp) => self.offer = Some(sdp),
             Signal::Answer(sdp) => self.answer = Some(sdp),
-            Signal::Candidate(trickled) if self.agent.is_some() => self.add_candidate(&trickled),
-            Signal::Candidate(trickled) => self.early.push(trickled),
+            Signal::Candidate(trickled) => match &self.agent {
+                Some(agent) => agent.add_candidate(&trickled.candidate),
+                None => self.early.push(trickled),
+            },
             Signal::Bye => return Err(End::Left),
         }
         Ok(())
-    }
-
-    fn add_candidate(&mut self, trickled: &Trickled) {
-        let added = self.agent.as_ref().and_then(|agent| agent.add_candidate(&trickled.candidate));
-        if let Some(candidate) = added {
-            let peer = self.partner();
-            self.session.reporter.report(Event::Candidate { peer, side: Side::Remote, candidate });
-        }
     }
 
     fn happening(&mut self, happening: Happening) -> Result<(), End> {
@@ -257,7 +257,7 @@ impl Course {
         match happening {
             Happening::Gathered(candidate, line) => {
                 reporter.report(Event::Candidate { peer, side: Side::Local, candidate });
-                if let Some(agent) = &self.agent {
+                if let Some((agent, line)) = self.agent.as_ref().zip(line) {
                     let (mid, ufrag) = agent.candidates_belong_to();
                     let (sdp_mid, username_fragment) = (Some(mid.to_owned()), Some(ufrag.to_owned()));
                     drop(self.put(Signal::Candidate(Trickled {
@@ -266,6 +266,9 @@ impl Course {
                         username_fragment,
                     })));
                 }
+            }
+            Happening::Told(candidate) => {
+                reporter.report(Event::Candidate { peer, side: Side::Remote, candidate });
             }
             Happening::GatheringEnded => reporter.report(Event::Gathered { peer }),
             Happening::GatheringTrouble(message) => tracing::warn!(%peer, "{message}"),

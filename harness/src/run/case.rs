@@ -8,18 +8,19 @@ use std::time::Duration;
 use netns::lab::Lab;
 use netns::nat::probe;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::event::LabEvent;
 use super::expect;
 use super::journal::{self, Journal};
 use super::observed::Observed;
+use super::orders::orders;
 use super::outcome::{Outcome, Stage};
 use super::process::{FromPeer, Peer, Server};
+use crate::peer::control::Command;
 use crate::peer::control::event::Event;
-use crate::peer::control::{Command, PROTOCOL, Role, Seed, SessionPlan, Start, TransferPlan};
 use crate::plan::{self, SIGNALING, STUN, router_of};
-use crate::scenario::{Break, Case, CasePeer, Victim};
+use crate::scenario::{Break, Case, Victim, show_duration};
 
 /// The port and the other port of the STUN server.
 const STUN_PORTS: [u16; 2] = [3478, 3479];
@@ -28,6 +29,8 @@ const SIGNALING_PORT: u16 = 9000;
 const GRACE: Duration = Duration::from_secs(3);
 /// A transfer of which nothing is heard for so long has stalled.
 const STALLED: Duration = Duration::from_secs(20);
+/// How long after its limit a case may take to stop and to be looked at.
+const CUT_SHORT: Duration = Duration::from_secs(10);
 /// How long a peer may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -67,14 +70,34 @@ impl From<netns::Error> for Broken {
     }
 }
 
-/// Runs a case; its artifacts go to `folder`, which exists. `limit` ends it whatever happens.
+impl Ended {
+    /// A case that never came to a lab.
+    pub fn without_verdict(case: &Case, message: String) -> Self {
+        Ended {
+            outcome: Outcome::Error { stage: Stage::Lab, message },
+            seen: Observed::of(case.peers.iter().map(|peer| peer.name.as_str())),
+            took: Duration::ZERO,
+            build: Duration::ZERO,
+            measure: Duration::ZERO,
+            lab: None,
+        }
+    }
+}
+
+/// Runs a case; its artifacts go to `folder`, which exists. After `limit` it is cut short: what it showed by then is
+/// judged, or else there is no verdict.
 pub async fn run(case: Arc<Case>, folder: PathBuf, limit: Duration) -> Ended {
     let began = Instant::now();
     let mut run = CaseRun::new(case, folder);
-    let outcome = match run.run(began + limit).await {
-        Ok(()) => expect::judge(&run.case, &run.journal.seen),
-        Err(broken) => Outcome::Error { stage: broken.stage, message: broken.message },
+    let deadline = began + limit;
+    let ended = timeout_at(deadline + CUT_SHORT, run.run(deadline)).await;
+    let is_over = Instant::now() >= deadline;
+    let outcome = match ended {
+        Ok(Ok(())) => expect::judge(&run.case, &run.journal.seen),
+        Ok(Err(broken)) => Outcome::Error { stage: broken.stage, message: broken.message },
+        Err(_) => Outcome::Error { stage: Stage::Lab, message: "the lab does not come to an end".to_owned() },
     };
+    let outcome = if is_over { outcome.cut_short(&show_duration(limit)) } else { outcome };
     Ended {
         outcome,
         seen: run.journal.seen,
@@ -94,8 +117,8 @@ struct CaseRun {
     measure: Duration,
     tell: UnboundedSender<(String, FromPeer)>,
     hear: UnboundedReceiver<(String, FromPeer)>,
-    /// In the order of the case; each with the moment of its start, until it is started.
-    peers: Vec<(String, Peer, Option<Instant>)>,
+    /// In the order of the case.
+    peers: Vec<(String, Peer)>,
     stopping: bool,
 }
 
@@ -127,7 +150,7 @@ impl CaseRun {
             _ => {}
         }
         self.start_peers(&lab, &signaling, deadline).await?;
-        self.watch(deadline).await?;
+        self.watch(deadline).await;
         self.stop_peers().await?;
         self.inspect(&lab).await?;
         stun.stop().await.map_err(Broken::lab("stop the STUN server"))?;
@@ -168,7 +191,7 @@ impl CaseRun {
     /// Measures what every peer is behind, and reboots its router: the case starts on a virgin one.
     async fn measure(&mut self, lab: &Arc<Lab>) -> Result<(), Broken> {
         let began = Instant::now();
-        let server = SocketAddrV4::new(lab.node(STUN).ok_or_else(|| no_node(STUN))?.address(), STUN_PORTS[0]);
+        let server = stun_address(lab)?;
         let probes = self.case.peers.iter().map(|peer| {
             let (lab, name) = (Arc::clone(lab), peer.name.clone());
             tokio::task::spawn_blocking(move || measure(&lab, &name, server))
@@ -212,12 +235,11 @@ impl CaseRun {
             let node = lab.node(&peer.name).ok_or_else(|| no_node(&peer.name))?;
             let process = Peer::start(node, &self.log(&peer.name), self.tell.clone())
                 .map_err(Broken::lab("start a peer"))?;
-            self.peers.push((peer.name.clone(), process, None));
+            self.peers.push((peer.name.clone(), process));
         }
         let mut waiting = self.peers.len();
         while waiting > 0 {
-            let heard = tokio::time::timeout_at(deadline, self.hear.recv()).await.ok().flatten();
-            let Some((node, told)) = heard else {
+            let Some((node, told)) = timeout_at(deadline, self.hear.recv()).await.ok().flatten() else {
                 return Err(Broken {
                     stage: Stage::Peer,
                     message: "a peer's program did not get ready".to_owned(),
@@ -230,44 +252,46 @@ impl CaseRun {
             }
             self.note(node, told);
         }
-        let now = Instant::now();
-        for (peer, (_, _, start)) in self.case.peers.iter().zip(&mut self.peers) {
-            *start = Some(now + peer.start);
-        }
-        self.start_due(lab, signaling).await
+        self.give_orders(lab, signaling, deadline).await
     }
 
-    /// Gives their orders to the peers whose time has come, one task each for those that are late.
-    async fn start_due(&mut self, lab: &Arc<Lab>, signaling: &Server) -> Result<(), Broken> {
-        let stun = SocketAddrV4::new(lab.node(STUN).ok_or_else(|| no_node(STUN))?.address(), STUN_PORTS[0]);
+    /// Gives every peer its orders, the late ones when their time has come.
+    async fn give_orders(
+        &mut self,
+        lab: &Arc<Lab>,
+        signaling: &Server,
+        deadline: Instant,
+    ) -> Result<(), Broken> {
+        let stun = stun_address(lab)?;
         let url = format!("ws://{}", signaling.address);
+        let (case, began) = (Arc::clone(&self.case), Instant::now());
         let mut order: Vec<usize> = (0..self.peers.len()).collect();
-        order.sort_by_key(|&index| self.peers[index].2);
+        order.sort_by_key(|&index| case.peers[index].start);
         for index in order {
-            let Some(at) = self.peers[index].2.take() else { continue };
-            self.listen_until(at).await?;
-            let peer = &self.case.peers[index];
+            let peer = &case.peers[index];
+            let at = began + peer.start;
+            self.listen_until(at.min(deadline)).await;
+            if at > deadline {
+                let message = format!("{} was to start after {}", peer.name, show_duration(peer.start));
+                return Err(Broken { stage: Stage::Peer, message });
+            }
             let node = lab.node(&peer.name).ok_or_else(|| no_node(&peer.name))?;
-            let start = start(&self.case, peer, node.address(), stun, &url);
-            self.journal.lab(&peer.name.clone(), LabEvent::Started);
+            let start = orders(&case, peer, node.address(), stun, &url);
+            self.journal.lab(&peer.name, LabEvent::Started);
             let ordered = self.peers[index].1.order(&Command::Start(Box::new(start))).await;
             ordered.map_err(Broken::lab("give a peer its orders"))?;
         }
         Ok(())
     }
 
-    async fn listen_until(&mut self, at: Instant) -> Result<(), Broken> {
-        loop {
-            tokio::select! {
-                biased;
-                () = sleep_until(at) => return Ok(()),
-                heard = self.hear.recv() => self.heard(heard),
-            }
+    async fn listen_until(&mut self, at: Instant) {
+        while let Ok(heard) = timeout_at(at, self.hear.recv()).await {
+            self.heard(heard);
         }
     }
 
     /// Listens until every session has come to its end, or no longer can.
-    async fn watch(&mut self, deadline: Instant) -> Result<(), Broken> {
+    async fn watch(&mut self, deadline: Instant) {
         let limits = self
             .case
             .sessions
@@ -282,12 +306,11 @@ impl CaseRun {
                     .is_some_and(|seen| seen.open_us.is_some())
             });
             let until = if is_open { Instant::now() + STALLED } else { connect };
-            match tokio::time::timeout_at(until.min(deadline), self.hear.recv()).await {
+            match timeout_at(until.min(deadline), self.hear.recv()).await {
                 Ok(heard) => self.heard(heard),
                 Err(_) => break,
             }
         }
-        Ok(())
     }
 
     fn heard(&mut self, heard: Option<(String, FromPeer)>) {
@@ -303,7 +326,7 @@ impl CaseRun {
                 let is_victim =
                     matches!(&self.case.broken, Some(Break::Kill(Victim::Peer(victim))) if *victim == node);
                 if is_victim && matches!(report.event, Event::Discovered { .. }) {
-                    self.peers.iter().filter(|(name, ..)| *name == node).for_each(|(_, peer, _)| peer.kill());
+                    self.peers.iter().filter(|(name, _)| *name == node).for_each(|(_, peer)| peer.kill());
                     self.journal.lab(&node, LabEvent::Killed);
                 }
                 self.journal.peer(&node, report.at_us, report.event);
@@ -317,7 +340,7 @@ impl CaseRun {
 
     async fn stop_peers(&mut self) -> Result<(), Broken> {
         self.stopping = true;
-        for (_, peer, _) in &mut self.peers {
+        for (_, peer) in &mut self.peers {
             peer.order(&Command::Stop).await.map_err(Broken::lab("stop a peer"))?;
         }
         let mut alive = self.peers.len() - self.journal.ended;
@@ -329,7 +352,7 @@ impl CaseRun {
             }
         });
         if goodbye.await.is_err() {
-            for (_, peer, _) in &self.peers {
+            for (_, peer) in &self.peers {
                 peer.kill();
             }
         }
@@ -362,43 +385,9 @@ impl CaseRun {
     }
 }
 
-/// What a peer is told.
-fn start(case: &Case, peer: &CasePeer, address: Ipv4Addr, stun: SocketAddrV4, signaling: &str) -> Start {
-    let sessions = case.sessions.iter().filter_map(|session| {
-        let (with, role) = match &peer.name {
-            name if *name == session.offerer => (&session.answerer, Role::Offer),
-            name if *name == session.answerer => (&session.offerer, Role::Answer),
-            _ => return None,
-        };
-        Some(SessionPlan { with: with.clone(), role })
-    });
-    let transfers =
-        case.transfers.iter().filter(|transfer| [&transfer.from, &transfer.to].contains(&&peer.name));
-    let flips = matches!(&case.broken, Some(Break::FlipByte { peer: flipper }) if *flipper == peer.name);
-    let hold = if let Some(Break::HoldSignaling(hold)) = case.broken { hold } else { Duration::ZERO };
-    let discovery =
-        case.sessions.iter().map(|session| session.expect.discovered_within).max().unwrap_or_default();
-    Start {
-        protocol: PROTOCOL,
-        id: peer.name.clone(),
-        signaling: signaling.to_owned(),
-        stun: vec![stun.into()],
-        addresses: vec![address.into()],
-        patience_ms: case.patience.as_millis() as u64,
-        discovery_ms: discovery.as_millis() as u64,
-        hold_signaling_ms: hold.as_millis() as u64,
-        sessions: sessions.collect(),
-        transfers: transfers
-            .map(|transfer| TransferPlan {
-                transfer: transfer.index as u32,
-                from: transfer.from.clone(),
-                to: transfer.to.clone(),
-                size: transfer.size,
-                seed: Seed(case.seed),
-                flip_byte: flips && transfer.from == peer.name,
-            })
-            .collect(),
-    }
+fn stun_address(lab: &Lab) -> Result<SocketAddrV4, Broken> {
+    let node = lab.node(STUN).ok_or_else(|| no_node(STUN))?;
+    Ok(SocketAddrV4::new(node.address(), STUN_PORTS[0]))
 }
 
 fn measure(lab: &Lab, peer: &str, server: SocketAddrV4) -> Result<probe::Measured, Broken> {

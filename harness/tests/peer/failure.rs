@@ -72,7 +72,7 @@ async fn checks_into_a_hole_are_counted_and_their_pair_is_failed() {
     let hole = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let (alice, _) = pair(&relay.url(), &[]);
     let mut alice = Peer::start(&Start { patience_ms: 1_000, ..alice }).await;
-    let mut bob = answering_by_hand(
+    let bob = answering_by_hand(
         &relay,
         &format!("candidate:1 1 udp 2130706431 127.0.0.1 {} typ host", hole.local_addr().unwrap().port()),
     )

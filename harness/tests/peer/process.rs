@@ -14,17 +14,17 @@ use tokio::time::timeout;
 const LONGEST: Duration = Duration::from_secs(40);
 
 /// Killed when it is dropped.
-pub struct Peer {
+pub(crate) struct Peer {
     child: Child,
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
     /// All so far.
-    pub reports: Vec<Report>,
+    pub(crate) reports: Vec<Report>,
 }
 
 impl Peer {
     /// Starts a process and waits until it is ready.
-    pub async fn spawn() -> Self {
+    pub(crate) async fn spawn() -> Self {
         let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_natlab"))
             .arg("peer")
             .stdin(Stdio::piped())
@@ -40,22 +40,22 @@ impl Peer {
     }
 
     /// Starts a process and gives it its task.
-    pub async fn start(start: &Start) -> Self {
+    pub(crate) async fn start(start: &Start) -> Self {
         let mut peer = Self::spawn().await;
         peer.tell(&Command::Start(Box::new(start.clone()))).await;
         peer
     }
 
-    pub async fn tell(&mut self, command: &Command) {
+    pub(crate) async fn tell(&mut self, command: &Command) {
         self.write(&serde_json::to_string(command).unwrap()).await;
     }
 
-    pub async fn write(&mut self, line: &str) {
+    pub(crate) async fn write(&mut self, line: &str) {
         self.input.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 
     /// Reads up to the first event that is wanted, and returns it.
-    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Report {
+    pub(crate) async fn until(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Report {
         let reading = async {
             loop {
                 let line = self.output.next_line().await.unwrap();
@@ -72,7 +72,7 @@ impl Peer {
         read.unwrap_or_else(|_| panic!("no {what} within {LONGEST:?} after {:#?}", self.reports))
     }
 
-    pub async fn error(&mut self) -> (Stage, Option<String>, String) {
+    pub(crate) async fn error(&mut self) -> (Stage, Option<String>, String) {
         match self.until("error", |event| matches!(event, Event::Error { .. })).await.event {
             Event::Error { stage, peer, message } => (stage, peer, message),
             other => unreachable!("{other:?}"),
@@ -80,18 +80,18 @@ impl Peer {
     }
 
     /// Ends it with `stop` and returns all that it reported.
-    pub async fn stop(mut self) -> Vec<Report> {
+    pub(crate) async fn stop(mut self) -> Vec<Report> {
         self.tell(&Command::Stop).await;
         self.last_words().await
     }
 
     /// Ends it by closing its stdin and returns all that it reported.
-    pub async fn leave(mut self) -> Vec<Report> {
+    pub(crate) async fn leave(mut self) -> Vec<Report> {
         drop(self.input.take());
         self.last_words().await
     }
 
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
@@ -104,7 +104,7 @@ impl Peer {
 }
 
 /// A task for `id` at one loopback address: nothing else yet.
-pub fn task(id: &str, signaling: &str) -> Start {
+pub(crate) fn task(id: &str, signaling: &str) -> Start {
     Start {
         protocol: 1,
         id: id.to_owned(),
@@ -114,13 +114,14 @@ pub fn task(id: &str, signaling: &str) -> Start {
         patience_ms: 5_000,
         discovery_ms: 30_000,
         hold_signaling_ms: 0,
+        sctp_packet_bytes: 1_191,
         sessions: vec![],
         transfers: vec![],
     }
 }
 
 /// Tasks for two peers that connect to each other: alice offers, bob answers.
-pub fn pair(signaling: &str, transfers: &[TransferPlan]) -> (Start, Start) {
+pub(crate) fn pair(signaling: &str, transfers: &[TransferPlan]) -> (Start, Start) {
     let with = |with: &str, role| vec![SessionPlan { with: with.to_owned(), role }];
     let (alice, bob) = (task("alice", signaling), task("bob", signaling));
     let transfers = transfers.to_vec();
@@ -130,7 +131,7 @@ pub fn pair(signaling: &str, transfers: &[TransferPlan]) -> (Start, Start) {
     )
 }
 
-pub fn transfer(transfer: u32, from: &str, to: &str, size: u64) -> TransferPlan {
+pub(crate) fn transfer(transfer: u32, from: &str, to: &str, size: u64) -> TransferPlan {
     let seed = format!("{transfer:064x}").parse().unwrap();
     TransferPlan { transfer, from: from.to_owned(), to: to.to_owned(), size, seed, flip_byte: false }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use super::{Filtering, Mapping, Nat};
+use super::{Filtering, Mapping, Nat, ruleset};
 use crate::netlink::nftables::Element;
 
 /// Transport protocols that a router maps.
@@ -74,7 +74,7 @@ impl MappingTable {
                         Mapping::EndpointIndependent => None,
                         _ => Some(SocketAddrV4::new(address(key, 12)?, port(key, 16).unwrap_or(0))),
                     },
-                    idle: element.lifetime.saturating_sub(element.expires_in),
+                    idle: ruleset::lifetime(protocol, element.expires_in).saturating_sub(element.expires_in),
                     admits: (nat.filtering != Filtering::EndpointIndependent).then_some(admits),
                 })
             })

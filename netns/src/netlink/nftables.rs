@@ -102,6 +102,9 @@ pub(crate) enum Expr {
     Port { first: u16, count: u16, how: Generator, into: Register },
     /// Count the packet.
     Count(&'static str),
+    /// Never evaluated: a rule that holds it makes the kernel put fragments together before the first chain, for as
+    /// long as the rule exists. (It is a `tproxy` to the port in the register.)
+    Defragment(Register),
     /// Decide.
     Verdict(Verdict),
 }
@@ -148,8 +151,6 @@ pub(crate) struct Element {
     pub(crate) value: Vec<u8>,
     /// How long it still lives without a refresh.
     pub(crate) expires_in: Duration,
-    /// How long it lived when it was last refreshed.
-    pub(crate) lifetime: Duration,
 }
 
 const TABLE: &str = "nat";
@@ -246,12 +247,11 @@ impl Element {
         let data = |kind| {
             wire::attribute(bytes, kind).and_then(|nested| wire::attribute(nested, 1)).map(<[u8]>::to_vec)
         };
-        let time = |kind| wire::attribute(bytes, kind).and_then(wire::be64).map(Duration::from_millis);
+        let left = wire::attribute(bytes, 5).and_then(wire::be64).map(Duration::from_millis);
         Some(Element {
             key: data(1)?,
             value: data(2).unwrap_or_default(),
-            expires_in: time(5).unwrap_or_default(),
-            lifetime: time(4).unwrap_or_default(),
+            expires_in: left.unwrap_or_default(),
         })
     }
 }
@@ -359,6 +359,9 @@ impl Expr {
             }
             Expr::Count(counter) => expr("objref", &|w| {
                 w.be32(1, NFT_OBJECT_COUNTER).text(2, counter);
+            }),
+            Expr::Defragment(port) => expr("tproxy", &|w| {
+                w.be32(1, u32::from(NFPROTO_IPV4)).be32(3, port.number());
             }),
             Expr::Verdict(verdict) => expr("immediate", &|w| {
                 const NFT_REG_VERDICT: u32 = 0;

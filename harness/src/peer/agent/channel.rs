@@ -69,6 +69,8 @@ pub(super) struct Opening {
     pub(super) sctp_port: u16,
     /// The longest message the partner takes.
     pub(super) max_message_size: u32,
+    /// The longest SCTP packet to send; 0 for the library's default.
+    pub(super) packet_bytes: u32,
 }
 
 impl Channel {
@@ -79,7 +81,7 @@ impl Channel {
             net_conn: secure,
             max_receive_buffer_size: 0,
             max_message_size: max_message,
-            mtu: 0,
+            mtu: opening.packet_bytes,
             name: String::new(),
             local_port: 5_000,
             remote_port: opening.sctp_port,

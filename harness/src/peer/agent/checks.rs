@@ -48,9 +48,14 @@ impl Checks {
         new
     }
 
-    /// The partner told of a candidate; what was met there before it was told is now known by its right type.
-    pub(super) fn add_remote(&mut self, address: SocketAddr, candidate: Candidate) {
-        self.remote(address).candidate = candidate;
+    /// The partner told of a candidate; what was met there before it was told is now known by its right type. True where
+    /// that changes what is known of the selected pair.
+    pub(super) fn add_remote(&mut self, address: SocketAddr, candidate: Candidate) -> bool {
+        let selected = self.selected == Some(address);
+        let known = &mut self.remote(address).candidate;
+        let changed = *known != candidate;
+        *known = candidate;
+        selected && changed
     }
 
     pub(super) fn sent(&mut self, to: SocketAddr, message: &Message, taken: bool, now: Instant) {
@@ -238,7 +243,10 @@ mod tests {
         let mut checks = Checks::new(at(BASE));
         checks.received(at(PARTNER), &request(1), Instant::now());
         assert_eq!(checks.pairs()[0].remote.kind, CandidateType::Prflx);
-        checks.add_remote(at(PARTNER), candidate(CandidateType::Srflx, at(PARTNER), None));
+        checks.select(at(PARTNER));
+        let srflx = candidate(CandidateType::Srflx, at(PARTNER), None);
+        assert!(checks.add_remote(at(PARTNER), srflx.clone()), "the selected pair is known better now");
+        assert!(!checks.add_remote(at(PARTNER), srflx));
         assert_eq!(checks.pairs().len(), 1);
         assert_eq!(checks.pairs()[0].remote.kind, CandidateType::Srflx);
         assert_eq!(checks.pairs()[0].requests_received, 1);

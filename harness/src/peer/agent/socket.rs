@@ -248,7 +248,7 @@ mod tests {
             server.send_to(&answer_to(&buffer[..again]), from).await.unwrap();
         };
         let (mapped, ()) = tokio::join!(socket.ask(server_address), answering);
-        assert_eq!(mapped.unwrap(), "192.0.2.1:32853".parse::<SocketAddr>().unwrap());
+        assert_eq!(mapped.unwrap(), SocketAddr::from(([192, 0, 2, 1], 32_853)));
         let mut buffer = [0; 100];
         let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
         assert_eq!((&buffer[..length], from), (&b"for the agent"[..], server_address));

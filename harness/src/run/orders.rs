@@ -1,0 +1,53 @@
+//! From a case to what each of its peers is told. Pure.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use crate::peer::control::{PROTOCOL, Role, SCTP_PACKET_BYTES, Seed, SessionPlan, Start, TransferPlan};
+use crate::scenario::{Break, Case, CasePeer};
+
+/// What a peer is told.
+pub(super) fn orders(
+    case: &Case,
+    peer: &CasePeer,
+    address: Ipv4Addr,
+    stun: SocketAddrV4,
+    signaling: &str,
+) -> Start {
+    let sessions = case.sessions.iter().filter_map(|session| {
+        let (with, role) = match &peer.name {
+            name if *name == session.offerer => (&session.answerer, Role::Offer),
+            name if *name == session.answerer => (&session.offerer, Role::Answer),
+            _ => return None,
+        };
+        Some(SessionPlan { with: with.clone(), role })
+    });
+    let transfers =
+        case.transfers.iter().filter(|transfer| [&transfer.from, &transfer.to].contains(&&peer.name));
+    let flips = matches!(&case.broken, Some(Break::FlipByte { peer: flipper }) if *flipper == peer.name);
+    let hold = if let Some(Break::HoldSignaling(hold)) = case.broken { hold } else { Duration::ZERO };
+    let discovery =
+        case.sessions.iter().map(|session| session.expect.discovered_within).max().unwrap_or_default();
+    Start {
+        protocol: PROTOCOL,
+        id: peer.name.clone(),
+        signaling: signaling.to_owned(),
+        stun: vec![stun.into()],
+        addresses: vec![address.into()],
+        patience_ms: case.patience.as_millis() as u64,
+        discovery_ms: discovery.as_millis() as u64,
+        hold_signaling_ms: hold.as_millis() as u64,
+        sctp_packet_bytes: SCTP_PACKET_BYTES,
+        sessions: sessions.collect(),
+        transfers: transfers
+            .map(|transfer| TransferPlan {
+                transfer: transfer.index as u32,
+                from: transfer.from.clone(),
+                to: transfer.to.clone(),
+                size: transfer.size,
+                seed: Seed(case.seed),
+                flip_byte: flips && transfer.from == peer.name,
+            })
+            .collect(),
+    }
+}

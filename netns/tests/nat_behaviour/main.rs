@@ -1,0 +1,17 @@
+//! Every class of NAT does what its name says, also where somebody tries hard to catch it at something else.
+
+mod contention;
+mod filtering;
+mod hairpin;
+mod home;
+mod icmp;
+mod mapping;
+mod packets;
+mod scale;
+mod table;
+mod tcp;
+
+#[ctor::ctor(unsafe)]
+fn enter() {
+    netns::sandbox::enter_before_main();
+}

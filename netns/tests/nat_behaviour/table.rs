@@ -1,0 +1,71 @@
+//! The mapping table as people read it.
+
+use std::time::{Duration, Instant};
+
+use netns::nat::Preset::{self, AddressRestricted, FullCone, PortRestricted, Symmetric};
+use nix::sys::socket::SockProtocol;
+use rstest::rstest;
+
+use super::home::{Home, PATIENCE, at, raw, seen_by};
+
+#[rstest]
+fn a_mapping_table_names_who_is_mapped_to_what_and_admits_whom(
+    #[values(FullCone, AddressRestricted, PortRestricted, Symmetric)] kind: Preset,
+) {
+    let home = Home::new(kind, &["alice", "bob"]);
+    let (alice, bob, server) = (home.udp("alice", 5000), home.udp("bob", 6000), home.server());
+    for server in [&server[0], &server[1]] {
+        seen_by(server, &alice);
+    }
+    seen_by(&server[2], &bob);
+    let mut table = home.router().mappings().unwrap();
+    for entry in &mut table.entries {
+        entry.idle = Duration::from_millis(1500);
+        if kind == Symmetric {
+            // Drawn at random.
+            entry.outside.set_port(0);
+        }
+    }
+    insta::assert_snapshot!(format!("mapping_table_{}", kind.name().replace('-', "_")), table);
+}
+
+#[test]
+fn a_mapping_grows_idle_until_a_packet_leaves() {
+    let home = Home::new(FullCone, &["alice"]);
+    let (alice, server) = (home.udp("alice", 5000), home.server());
+    seen_by(&server[0], &alice);
+    let idle = || home.router().mappings().unwrap().entries[0].idle;
+    let start = Instant::now();
+    let mut longest = Duration::ZERO;
+    while longest < Duration::from_millis(40) {
+        assert!(start.elapsed() < PATIENCE, "it never grows idle");
+        longest = idle();
+        std::thread::yield_now();
+    }
+    // A packet from outside does not count (RFC 4787 REQ-6: inbound refresh is off).
+    super::home::tell(&server[0], home.outside(5000), "inbound");
+    super::home::hear(&alice);
+    assert!(idle() >= longest);
+    let before = idle();
+    while idle() >= before {
+        assert!(start.elapsed() < PATIENCE, "an outbound packet does not refresh it");
+        seen_by(&server[0], &alice);
+    }
+}
+
+#[test]
+fn tcp_and_echoes_are_in_the_table_too() {
+    use netns::nat::table::Protocol::{Echo, Tcp, Udp};
+    let home = Home::new(PortRestricted, &["alice"]);
+    let server = home.server();
+    let listener =
+        home.node("server").within(|| std::net::TcpListener::bind(at(&server[0])).unwrap()).unwrap();
+    let to = listener.local_addr().unwrap();
+    let _stream = home.node("alice").within(|| std::net::TcpStream::connect(to).unwrap()).unwrap();
+    seen_by(&server[0], &home.udp("alice", 5000));
+    super::icmp::send_echo(&raw(home.node("alice"), SockProtocol::Icmp), *at(&server[0]).ip(), 77, b"ping");
+    let table = home.router().mappings().unwrap();
+    let rows: Vec<_> = table.entries.iter().map(|entry| (entry.protocol, &entry.admits)).collect();
+    let of = |port| Some(vec![std::net::SocketAddrV4::new(*at(&server[0]).ip(), port)]);
+    assert_eq!(rows, [(Echo, &of(0)), (Tcp, &of(3478)), (Udp, &of(3478))]);
+}
