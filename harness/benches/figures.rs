@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use harness::peer::control::event::{Event, Report as PeerReport};
-use harness::peer::control::{Command as Order, PROTOCOL, Role, SCTP_PACKET_BYTES, Seed, SessionPlan, Start, TransferPlan};
+use harness::peer::control::{
+    Command as Order, PROTOCOL, Role, SCTP_PACKET_BYTES, Seed, SessionPlan, Start, TransferPlan,
+};
 use harness::report::Report;
 use netns::lab::Lab;
 use netns::nat::Preset;

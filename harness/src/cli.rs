@@ -11,7 +11,8 @@ mod stun;
 pub mod validate;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -96,23 +97,35 @@ fn visible_verb() -> ExitCode {
     let arguments = Arguments::parse();
     let look = Look::of(io::stderr().is_terminal(), |name| std::env::var(name).ok());
     let mut streams = Streams { out: &mut io::stdout(), err: &mut io::stderr(), look };
-    let done = match &arguments.verb {
-        Verb::Run(args) => run::run(args, &mut streams),
-        Verb::List(args) => list::list(args, &mut streams),
-        Verb::Validate(args) => validate::validate(args, &mut streams),
-        Verb::Init(args) => init::init(args, &mut streams),
-        Verb::Doctor(args) => doctor::doctor(args, &mut streams),
-        Verb::Schema(args) => schema::schema(args, &mut streams),
-        Verb::Completions(args) => completions::completions(args, &mut streams),
-        Verb::Man(args) => man::man(args, &mut streams),
-    };
+    let done = panic::catch_unwind(AssertUnwindSafe(|| obey(&arguments.verb, &mut streams)));
     match done {
-        Ok(exit) => exit.into(),
+        Ok(Ok(exit)) => exit.into(),
         // Whoever reads our output has gone (`natlab list | head`): that is no failure of ours.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok.into(),
-        Err(error) => {
-            eprintln!("error: {error}");
+        Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok.into(),
+        // Where nobody reads stderr either, the exit code tells.
+        Ok(Err(error)) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
             Exit::Unfit.into()
         }
+        Err(_) => {
+            let _ = writeln!(
+                io::stderr(),
+                "error: this is a bug of natlab\nhelp: report it, with the lines above"
+            );
+            Exit::Bug.into()
+        }
+    }
+}
+
+fn obey(verb: &Verb, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    match verb {
+        Verb::Run(args) => run::run(args, streams),
+        Verb::List(args) => list::list(args, streams),
+        Verb::Validate(args) => validate::validate(args, streams),
+        Verb::Init(args) => init::init(args, streams),
+        Verb::Doctor(args) => doctor::doctor(args, streams),
+        Verb::Schema(args) => schema::schema(args, streams),
+        Verb::Completions(args) => completions::completions(args, streams),
+        Verb::Man(args) => man::man(args, streams),
     }
 }

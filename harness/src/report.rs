@@ -41,6 +41,8 @@ pub struct Report {
     pub machine: Machine,
     /// How many cases ended how.
     pub counts: Counts,
+    /// The ids of cases that were selected and did not come to an end: after an interrupt, or after `--fail-fast`.
+    pub not_run: Vec<String>,
     /// The cases, in the order of the files.
     pub cases: Vec<Row>,
 }

@@ -24,7 +24,8 @@ pub fn list(args: &ListArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let scenarios = match load(&args.selection.paths, args.selection.options()) {
         Ok(scenarios) => scenarios,
         Err(problems) => {
-            write!(streams.err, "{}", problems.render(streams.look))?;
+            // Nobody may be reading; the exit code tells as well.
+            let _ = write!(streams.err, "{}", problems.render(streams.look));
             return Ok(Exit::Invalid);
         }
     };

@@ -1,9 +1,9 @@
 //! `natlab run`: scenarios become labs, peers and verdicts.
 
+mod folder;
+
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,10 +20,12 @@ use crate::progress::tty::Tty;
 use crate::progress::{Printer, Progress};
 use crate::report::{grid, text};
 use crate::run::{self, Done, Options};
-use crate::scenario::{Case, cases, duration, read};
+use crate::scenario::{Case, Scenario, cases, duration, read};
 
 /// How many cases run at once for each core. Most of a case is waiting; more make each other late (measured).
 const CASES_PER_CORE: usize = 2;
+/// More than anybody waits for; a slip of the finger must not fill the memory.
+const MOST_CASES: u64 = 100_000;
 
 /// Run scenarios: build their labs, let the peers meet, judge what happened.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,15 +33,15 @@ pub struct RunArgs {
     /// What to run.
     #[command(flatten)]
     pub selection: Selection,
-    /// Only cases whose id contains this text.
+    /// Only the case of this id; where there is none, those whose id contains this text.
     #[arg(short = 'k', long = "filter", value_name = "TEXT")]
     pub filter: Option<String>,
     /// How many cases at once; by default twice the number of cores.
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
     /// Run every case so often, whatever its file says.
-    #[arg(long, value_name = "N")]
-    pub repeat: Option<std::num::NonZeroU32>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeat: Option<u32>,
     /// What every random draw comes from; drawn, printed and saved where left out.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -97,26 +99,35 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// Outside the sandbox: checks what was asked, then runs itself inside one. Inside: runs.
 pub fn run(args: &RunArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    // Nobody may be reading what is wrong; the exit code tells as well.
+    let mut say = |words: &str| drop(write!(streams.err, "{words}"));
     let mut loaded = read(&args.selection.paths, args.selection.options());
     if let Some(problems) = loaded.problems.take() {
-        write!(streams.err, "{}", problems.render(streams.look))?;
+        say(&problems.render(streams.look));
         return Ok(Exit::Invalid);
     }
+    let number = number_of_cases(&loaded.scenarios, args.repeat);
+    if number > MOST_CASES {
+        say(&format!("{number} cases are more than {MOST_CASES}\nhelp: select less, or repeat less often\n"));
+        return Ok(Exit::CommandLine);
+    }
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let repeat = args.repeat.map(Into::into);
-    let all = loaded.scenarios.into_iter().map(Arc::new).flat_map(|scenario| cases(&scenario, seed, repeat));
-    let selected: Vec<Case> =
-        all.filter(|case| args.filter.as_ref().is_none_or(|text| case.id.contains(text.as_str()))).collect();
+    let selected = select(loaded.scenarios, args, seed);
     if selected.is_empty() {
-        writeln!(streams.err, "no case was selected; `natlab list` shows what there is")?;
+        say("no case was selected; `natlab list` shows what there is\n");
         return Ok(Exit::NothingSelected);
     }
     if !sandbox::is_inside() {
+        // What is wrong with the folder is told before anything starts.
+        if let Err(unusable) = folder::check(&args.out) {
+            say(&format!("{unusable}\nhelp: name a folder that you may write to, with `--out`\n"));
+            return Ok(Exit::CommandLine);
+        }
         let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
         return match sandbox::launch(&arguments) {
-            Ok(code) => Ok(Exit::Inside(code)),
+            Ok(code) => Ok(outside(code, &mut say)),
             Err(error) => {
-                writeln!(streams.err, "error: {error}\nhelp: {}", error.help())?;
+                say(&format!("error: {error}\nhelp: {}\n", error.help()));
                 Ok(Exit::Unfit)
             }
         };
@@ -128,8 +139,46 @@ pub fn run(args: &RunArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
     exit
 }
 
+/// How many cases there are before any is filtered out.
+fn number_of_cases(scenarios: &[Scenario], repeat: Option<u32>) -> u64 {
+    let one = |scenario: &Scenario| {
+        let cells = scenario.axes.iter().map(|axis| axis.values.len() as u64).fold(1, u64::saturating_mul);
+        cells.saturating_mul(repeat.unwrap_or(scenario.repeat).into())
+    };
+    scenarios.iter().map(one).fold(0, u64::saturating_add)
+}
+
+fn select(scenarios: Vec<Scenario>, args: &RunArgs, seed: u64) -> Vec<Case> {
+    let scenarios = scenarios.into_iter().map(Arc::new);
+    let mut all: Vec<Case> = scenarios.flat_map(|scenario| cases(&scenario, seed, args.repeat)).collect();
+    if let Some(filter) = &args.filter {
+        // An id is often the beginning of others: `late#1` of `late#10`.
+        let is_an_id = all.iter().any(|case| case.id == *filter);
+        all.retain(|case| if is_an_id { case.id == *filter } else { case.id.contains(filter.as_str()) });
+    }
+    all
+}
+
+/// What the end of the program inside says outside: an exit code, or 128 and the signal that ended it.
+fn outside(code: u8, say: &mut dyn FnMut(&str)) -> Exit {
+    const INTERRUPTED: [u8; 3] = [128 + 1, 128 + 2, 128 + 15];
+    match code {
+        // It was asked to end before it listened for that.
+        _ if INTERRUPTED.contains(&code) => Exit::Interrupted,
+        129.. if code != Exit::Interrupted.code() => {
+            say(&format!("error: natlab was ended by signal {} inside its sandbox\n", code - 128));
+            say(
+                "help: where it was 9, the machine may have run out of memory: run fewer cases at once (`-j`)\n",
+            );
+            Exit::Unfit
+        }
+        code => Exit::Inside(code),
+    }
+}
+
 async fn run_inside(args: &RunArgs, cases: Vec<Case>, seed: u64) -> io::Result<Exit> {
-    let folder = make_run_folder(&args.out, seed)?;
+    let mut stop = stop_signal()?;
+    let folder = folder::make(&args.out, seed, SystemTime::now())?;
     let color = match args.color {
         Color::Always => true,
         Color::Never => false,
@@ -153,7 +202,7 @@ async fn run_inside(args: &RunArgs, cases: Vec<Case>, seed: u64) -> io::Result<E
         limit: args.timeout,
         seed,
         folder: folder.clone(),
-        command: std::env::args().collect(),
+        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
     };
     let has_bars = match args.format {
         Format::Tty => true,
@@ -162,18 +211,23 @@ async fn run_inside(args: &RunArgs, cases: Vec<Case>, seed: u64) -> io::Result<E
     };
     let done = if has_bars {
         let tty = Tty::new(printer, cases.len());
-        let done = run::run(cases, &options, &tty, stop_signal()?).await;
+        let done = run::run(cases, &options, &tty, &mut stop).await;
         tty.close();
         done?
     } else {
         let plain = Plain::new(printer, cases.len());
-        run_with_heartbeat(cases, &options, &plain).await?
+        run_with_heartbeat(cases, &options, &plain, &mut stop).await?
     };
-    conclude(args, &done, &folder).await
+    conclude(args, &done, &folder, stop).await
 }
 
-async fn run_with_heartbeat(cases: Vec<Case>, options: &Options, plain: &Plain) -> io::Result<Done> {
-    let run = run::run(cases, options, plain as &dyn Progress, stop_signal()?);
+async fn run_with_heartbeat(
+    cases: Vec<Case>,
+    options: &Options,
+    plain: &Plain,
+    stop: impl Future<Output = ()>,
+) -> io::Result<Done> {
+    let run = run::run(cases, options, plain as &dyn Progress, stop);
     tokio::pin!(run);
     let mut beat = tokio::time::interval(HEARTBEAT);
     loop {
@@ -184,20 +238,27 @@ async fn run_with_heartbeat(cases: Vec<Case>, options: &Options, plain: &Plain) 
     }
 }
 
-async fn conclude(args: &RunArgs, done: &Done, folder: &Path) -> io::Result<Exit> {
+async fn conclude(
+    args: &RunArgs,
+    done: &Done,
+    folder: &Path,
+    stop: impl Future<Output = ()>,
+) -> io::Result<Exit> {
     let grid = grid::grid(&done.report).filter(|_| !args.quiet);
     let grid = grid.map_or(String::new(), |grid| format!("\n{grid}\n\n"));
     // Whoever reads has gone: the report is written, and the exit code still tells.
     let _ = writeln!(io::stdout(), "{grid}{}", text::summary(&done.report, folder));
     if !done.kept.is_empty() && !done.report.interrupted {
         for (id, lab) in &done.kept {
-            eprintln!("kept      {id}");
-            how_to_enter(lab).iter().for_each(|line| eprintln!("          {line}"));
+            let _ = writeln!(io::stderr(), "kept      {id}");
+            for line in how_to_enter(lab) {
+                let _ = writeln!(io::stderr(), "          {line}");
+            }
         }
-        eprintln!("press Ctrl-C to let them go");
-        stop_signal()?.await;
+        let _ = writeln!(io::stderr(), "press Ctrl-C to let them go");
+        stop.await;
     }
-    Ok(done.report.exit())
+    Ok(if done.is_bug { Exit::Bug } else { done.report.exit() })
 }
 
 /// One line a node, to be pasted into another terminal of this machine.
@@ -215,35 +276,14 @@ fn how_to_enter(lab: &Lab) -> Vec<String> {
 }
 
 /// Ends when this process is asked to end.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Unpin> {
     let (mut interrupt, mut terminate, mut hangup) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-    Ok(async move {
+    Ok(Box::pin(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
         }
-    })
-}
-
-/// `DIR/<time>-<seed>`, and beside it a link `latest`.
-fn make_run_folder(out: &Path, seed: u64) -> io::Result<PathBuf> {
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let stem = format!("{}-{seed}", now.trim_end_matches('Z').replace([':', '-'], "").replace('T', "-"));
-    fs::create_dir_all(out)?;
-    // Two runs of one second and one seed keep apart.
-    let names = (1..).map(|attempt| if attempt == 1 { stem.clone() } else { format!("{stem}.{attempt}") });
-    for name in names {
-        let folder = out.join(&name);
-        match fs::create_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            made => made?,
-        }
-        let (link, fresh) = (out.join("latest"), out.join(format!(".latest-{name}")));
-        symlink(&name, &fresh)?;
-        fs::rename(fresh, link)?;
-        return Ok(folder);
-    }
-    Err(io::Error::other("no name is left for a run folder"))
+    }))
 }

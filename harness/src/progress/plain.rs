@@ -38,12 +38,9 @@ impl Plain {
         let mut state = self.lock();
         if state.heard.elapsed() >= HEARTBEAT {
             state.heard = Instant::now();
-            eprintln!(
-                "still running: {} of {} ended; now {}",
-                state.ended,
-                state.total,
-                state.running.join(" ")
-            );
+            let (ended, total, running) = (state.ended, state.total, state.running.join(" "));
+            // Whoever reads has gone: the report is still written.
+            let _ = writeln!(std::io::stderr(), "still running: {ended} of {total} ended; now {running}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! On a terminal: one bar for the whole run and one line for each running case, finished lines above them.
 
+use std::io::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -60,6 +61,12 @@ impl Progress for Tty {
             self.bars.remove(&bar);
         }
         self.total.inc(1);
-        self.bars.suspend(|| self.printer.lines(row).iter().for_each(|line| println!("{line}")));
+        self.bars.suspend(|| {
+            let mut out = std::io::stdout().lock();
+            for line in self.printer.lines(row) {
+                // Whoever reads has gone: the report is still written.
+                let _ = writeln!(out, "{line}");
+            }
+        });
     }
 }

@@ -48,12 +48,21 @@ pub fn details(row: &Row, run_folder: &Path, seed: u64, broken: bool) -> Vec<Str
     };
     let line = row.sessions.first().map_or(1, |session| session.line);
     let allow = if broken { " --allow-break" } else { "" };
-    let again = format!("natlab run {} -k '{}' --seed {seed}{allow}", row.file, row.id);
+    // Only a repetition that is among several carries its number in its id.
+    let repeat =
+        if row.id.contains('#') { format!(" --repeat {}", row.repetition.max(2)) } else { String::new() };
+    let again = format!("natlab run {} -k '{}'{repeat} --seed {seed}{allow}", quoted(&row.file), row.id);
     lines.push(format!("       expected at  {}:{line}", row.file));
     lines.push(format!("       artifacts    {}", run_folder.join(&row.folder).display()));
     lines.push(format!("       run again    {again}"));
     lines.push(format!("       look inside  {again} --keep"));
     lines
+}
+
+/// As a shell reads it back. Ids need no such care: they have no quotes.
+fn quoted(path: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./-+,:@%".contains(c);
+    if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// The last lines of a run.
@@ -73,6 +82,9 @@ pub fn summary(report: &Report, run_folder: &Path) -> String {
         text,
         "success   {succeeded} of {ran} cases got a direct path and an identical file (another question than the verdict)"
     );
+    if !report.not_run.is_empty() {
+        let _ = writeln!(text, "not run   {} cases", report.not_run.len());
+    }
     let _ = writeln!(text, "seed      {}", report.seed);
     let _ = write!(text, "report    {}", run_folder.join("report.json").display());
     text

@@ -20,7 +20,7 @@ use super::process::{FromPeer, Peer, Server};
 use crate::peer::control::Command;
 use crate::peer::control::event::Event;
 use crate::plan::{self, SIGNALING, STUN, router_of};
-use crate::scenario::{Break, Case, Victim};
+use crate::scenario::{Break, Case, Victim, show_duration};
 
 /// The port and the other port of the STUN server.
 const STUN_PORTS: [u16; 2] = [3478, 3479];
@@ -29,6 +29,8 @@ const SIGNALING_PORT: u16 = 9000;
 const GRACE: Duration = Duration::from_secs(3);
 /// A transfer of which nothing is heard for so long has stalled.
 const STALLED: Duration = Duration::from_secs(20);
+/// How long after its limit a case may take to stop and to be looked at.
+const CUT_SHORT: Duration = Duration::from_secs(10);
 /// How long a peer may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -68,14 +70,34 @@ impl From<netns::Error> for Broken {
     }
 }
 
-/// Runs a case; its artifacts go to `folder`, which exists. `limit` ends it whatever happens.
+impl Ended {
+    /// A case that never came to a lab.
+    pub fn without_verdict(case: &Case, message: String) -> Self {
+        Ended {
+            outcome: Outcome::Error { stage: Stage::Lab, message },
+            seen: Observed::of(case.peers.iter().map(|peer| peer.name.as_str())),
+            took: Duration::ZERO,
+            build: Duration::ZERO,
+            measure: Duration::ZERO,
+            lab: None,
+        }
+    }
+}
+
+/// Runs a case; its artifacts go to `folder`, which exists. After `limit` it is cut short: what it showed by then is
+/// judged, or else there is no verdict.
 pub async fn run(case: Arc<Case>, folder: PathBuf, limit: Duration) -> Ended {
     let began = Instant::now();
     let mut run = CaseRun::new(case, folder);
-    let outcome = match run.run(began + limit).await {
-        Ok(()) => expect::judge(&run.case, &run.journal.seen),
-        Err(broken) => Outcome::Error { stage: broken.stage, message: broken.message },
+    let deadline = began + limit;
+    let ended = timeout_at(deadline + CUT_SHORT, run.run(deadline)).await;
+    let is_over = Instant::now() >= deadline;
+    let outcome = match ended {
+        Ok(Ok(())) => expect::judge(&run.case, &run.journal.seen),
+        Ok(Err(broken)) => Outcome::Error { stage: broken.stage, message: broken.message },
+        Err(_) => Outcome::Error { stage: Stage::Lab, message: "the lab does not come to an end".to_owned() },
     };
+    let outcome = if is_over { outcome.cut_short(&show_duration(limit)) } else { outcome };
     Ended {
         outcome,
         seen: run.journal.seen,
@@ -230,11 +252,16 @@ impl CaseRun {
             }
             self.note(node, told);
         }
-        self.give_orders(lab, signaling).await
+        self.give_orders(lab, signaling, deadline).await
     }
 
     /// Gives every peer its orders, the late ones when their time has come.
-    async fn give_orders(&mut self, lab: &Arc<Lab>, signaling: &Server) -> Result<(), Broken> {
+    async fn give_orders(
+        &mut self,
+        lab: &Arc<Lab>,
+        signaling: &Server,
+        deadline: Instant,
+    ) -> Result<(), Broken> {
         let stun = stun_address(lab)?;
         let url = format!("ws://{}", signaling.address);
         let (case, began) = (Arc::clone(&self.case), Instant::now());
@@ -242,7 +269,12 @@ impl CaseRun {
         order.sort_by_key(|&index| case.peers[index].start);
         for index in order {
             let peer = &case.peers[index];
-            self.listen_until(began + peer.start).await;
+            let at = began + peer.start;
+            self.listen_until(at.min(deadline)).await;
+            if at > deadline {
+                let message = format!("{} was to start after {}", peer.name, show_duration(peer.start));
+                return Err(Broken { stage: Stage::Peer, message });
+            }
             let node = lab.node(&peer.name).ok_or_else(|| no_node(&peer.name))?;
             let start = orders(&case, peer, node.address(), stun, &url);
             self.journal.lab(&peer.name, LabEvent::Started);

@@ -1,5 +1,9 @@
-//! The verdict: what was expected against what was seen. Pure. A case cannot pass by accident: that no path was found
-//! counts only with the evidence that everything else worked and that the routers dropped the checks.
+//! The verdict: what was expected against what was seen. Pure. A case cannot pass by accident: that a path was found
+//! counts only where both ends tell which, and that none was only with the evidence that [`no_path`] asks for.
+
+mod no_path;
+#[cfg(test)]
+mod tests;
 
 use netns::nat::{CandidateType, Path};
 
@@ -11,7 +15,7 @@ use crate::scenario::{Case, CaseTransfer, Session, show_duration};
 /// What the two ends of a session came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joined {
-    /// The kind of path; `None` where the channel did not open at both ends.
+    /// The kind of path; `None` where not both ends opened the channel and told the pair of candidates it uses.
     pub path: Path,
     /// The most indirect candidate type among the four of both ends' selected pairs.
     pub via: Option<CandidateType>,
@@ -31,10 +35,12 @@ pub fn judge(case: &Case, seen: &Observed) -> Outcome {
 /// How two peers were joined, whatever was expected.
 pub fn joined(seen: &Observed, session: &Session) -> Joined {
     let ends = [(&session.offerer, &session.answerer), (&session.answerer, &session.offerer)];
-    let ends = ends.map(|(peer, partner)| seen.session(peer, partner).filter(|end| end.open_us.is_some()));
-    let [Some(offerer), Some(answerer)] = ends else { return Joined { path: Path::None, via: None } };
-    let selected = [offerer, answerer].into_iter().filter_map(|end| end.selected.as_ref());
-    let via = selected.flat_map(|(local, remote)| [kind(local), kind(remote)]).max();
+    let selected = ends.map(|(peer, partner)| {
+        let open = seen.session(peer, partner).filter(|end| end.open_us.is_some());
+        open.and_then(|end| end.selected.as_ref())
+    });
+    let [Some(offerer), Some(answerer)] = selected else { return Joined { path: Path::None, via: None } };
+    let via = [offerer, answerer].into_iter().flat_map(|(local, remote)| [kind(local), kind(remote)]).max();
     let path = if via == Some(CandidateType::Relayed) { Path::Relayed } else { Path::Direct };
     Joined { path, via }
 }
@@ -71,7 +77,8 @@ struct SessionJudge<'a> {
 
 impl SessionJudge<'_> {
     fn unmet(&self) -> Vec<Unmet> {
-        let mut unmet = self.discovery();
+        let mut unmet = self.unseen();
+        unmet.extend(self.discovery());
         unmet.extend(self.gathering());
         if self.session.expect.path == Path::None {
             unmet.extend(self.no_path());
@@ -86,13 +93,27 @@ impl SessionJudge<'_> {
         unmet
     }
 
+    /// A peer of which nothing is known proves nothing.
+    fn unseen(&self) -> Vec<Unmet> {
+        let Session { offerer, answerer, .. } = self.session;
+        let unseen = [offerer, answerer].into_iter().filter(|peer| !self.seen.peers.contains_key(*peer));
+        let unmet = |peer: &String| Unmet {
+            stage: Stage::Peer,
+            expectation: "path".to_owned(),
+            message: format!("nothing was seen of {peer}"),
+        };
+        unseen.map(unmet).collect()
+    }
+
     /// Both ends: a peer, its partner, what the peer saw of itself and of the partner.
     fn ends(&self) -> impl Iterator<Item = End<'_>> {
         let Session { offerer, answerer, .. } = self.session;
         [(offerer, answerer, true), (answerer, offerer, false)].into_iter().filter_map(
             |(peer, partner, offers)| {
                 let own = self.seen.peers.get(peer)?;
-                Some(End { peer, partner, offers, own, session: own.sessions.get(partner) })
+                let declared = self.case.peers.iter().find(|declared| declared.name == *peer);
+                let has_router = declared.is_some_and(|declared| declared.nat.nat().is_some());
+                Some(End { peer, partner, offers, has_router, own, session: own.sessions.get(partner) })
             },
         )
     }
@@ -122,9 +143,8 @@ impl SessionJudge<'_> {
     fn gathering(&self) -> Vec<Unmet> {
         let blind = |end: End<'_>| {
             // Before discovery there is nothing to gather for: that is told already.
-            let session = end.session.filter(|session| session.discovered_us.is_some())?;
-            end.own.filtered?;
-            let outside = end.own.outside.as_deref()?;
+            let session = end.session.filter(|session| session.discovered_us.is_some() && end.has_router)?;
+            let outside = end.own.outside.as_deref().unwrap_or("not known");
             let reflexive: Vec<&Candidate> = session.server_reflexive().collect();
             let message = match reflexive.as_slice() {
                 [] => format!(
@@ -183,6 +203,12 @@ impl SessionJudge<'_> {
 
     /// The stage that was not passed, with what is known of it.
     fn why_not_open(&self) -> (Stage, String) {
+        let silent = self.ends().find(|end| {
+            end.session.is_some_and(|session| session.open_us.is_some() && session.selected.is_none())
+        });
+        if let Some(silent) = silent {
+            return (Stage::Ice, format!(": {} never told which pair of candidates it uses", silent.peer));
+        }
         let failures = self.ends().flat_map(|end| end.failures());
         let first = failures.min_by_key(|failure| failure.at_us);
         let ice: Vec<&str> = self
@@ -241,63 +267,6 @@ impl SessionJudge<'_> {
             transfers(self.case, self.session).filter_map(|transfer| arrived(self.seen, transfer).err());
         judged.collect()
     }
-
-    /// `path: none` holds only with all of its evidence.
-    fn no_path(&self) -> Vec<Unmet> {
-        let mut unmet = self.descriptions();
-        let mut missing = |stage, message: String| {
-            unmet.push(Unmet { stage, expectation: "path".to_owned(), message });
-        };
-        let joined = joined(self.seen, self.session);
-        if joined.path != Path::None {
-            let via = joined.via.map_or("?", CandidateType::name);
-            missing(
-                Stage::Ice,
-                format!(
-                    "expected no path, found a {} one via {via}: an unexpected success",
-                    joined.path.name()
-                ),
-            );
-            return unmet;
-        }
-        for end in self.ends() {
-            let Some(session) = end.session else { continue };
-            let peer = end.peer;
-            if !session.ice_failed() {
-                let because = end.because(&[PeerStage::Ice, PeerStage::Dtls, PeerStage::Channel]);
-                missing(
-                    Stage::Ice,
-                    format!("no evidence that there is no path: ICE of {peer} did not fail{because}"),
-                );
-            }
-            if session.remote.is_empty() {
-                missing(
-                    Stage::Signaling,
-                    format!("no evidence that there is no path: {peer} got no candidate of {}", end.partner),
-                );
-            }
-            for candidate in unchecked(session) {
-                let (address, port) = (&candidate.address, candidate.port);
-                missing(
-                    Stage::Ice,
-                    format!("no evidence that there is no path: {peer} sent no check to {address}:{port}"),
-                );
-            }
-            if end.own.filtered == Some(0) {
-                missing(
-                    Stage::Ice,
-                    format!("no evidence that there is no path: the router of {peer} dropped nothing"),
-                );
-            }
-        }
-        if self.ends().all(|end| end.own.filtered.is_none()) {
-            missing(
-                Stage::Ice,
-                "no evidence that there is no path: no router stands between the two".to_owned(),
-            );
-        }
-        unmet
-    }
 }
 
 /// One end of a session.
@@ -305,6 +274,7 @@ struct End<'a> {
     peer: &'a str,
     partner: &'a str,
     offers: bool,
+    has_router: bool,
     own: &'a PeerSeen,
     session: Option<&'a SessionSeen>,
 }
@@ -321,16 +291,6 @@ impl<'a> End<'a> {
         let first = self.failures().find(|failure| stages.contains(&failure.stage));
         first.map_or(String::new(), |failure| format!(": {}", failure.message))
     }
-}
-
-/// Candidates of the partner to which no check was sent.
-fn unchecked(session: &SessionSeen) -> impl Iterator<Item = &Candidate> {
-    session.remote.iter().filter(|candidate| {
-        !session.checks.iter().any(|pair| {
-            pair.requests_sent > 0
-                && (&pair.remote.address, pair.remote.port) == (&candidate.address, candidate.port)
-        })
-    })
 }
 
 /// Whether a file arrived byte for byte; else what is wrong with it.

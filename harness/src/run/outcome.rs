@@ -97,6 +97,24 @@ impl Outcome {
         }
     }
 
+    /// The same of a case that was not given the time it wanted: whatever is wrong may be so for that alone.
+    pub fn cut_short(self, limit: &str) -> Self {
+        let why = format!("the case was cut short after {limit} (--timeout)");
+        match self {
+            Outcome::Fail { mut unmet } => {
+                // At the last stage: it is where the case was when it was cut.
+                if let Some(stage) = unmet.iter().map(|unmet| unmet.stage).max() {
+                    unmet.push(Unmet { stage, expectation: "--timeout".to_owned(), message: why });
+                }
+                Outcome::Fail { unmet }
+            }
+            Outcome::Error { stage, message } => {
+                Outcome::Error { stage, message: format!("{message}; {why}") }
+            }
+            settled => settled,
+        }
+    }
+
     /// The earliest stage at which it went wrong.
     pub fn stage(&self) -> Option<Stage> {
         match self {

@@ -1,0 +1,11 @@
+//! The real program, from its command line to its report and its end. Without a sandbox these tests say so and pass;
+//! under `CI` that is a failure.
+
+mod adversity;
+mod broken;
+mod command_line;
+mod lifecycle;
+mod matrix;
+mod natlab;
+mod smoke;
+mod terminal;
