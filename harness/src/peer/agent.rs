@@ -6,6 +6,8 @@ mod checks;
 mod description;
 mod dtls;
 mod gathering;
+#[cfg(test)]
+mod lossy;
 mod socket;
 mod stun;
 mod warmth;
