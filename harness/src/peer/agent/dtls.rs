@@ -11,6 +11,7 @@ use webrtc::dtls;
 use webrtc::dtls::config::{ClientAuthType, Config};
 use webrtc::dtls::conn::DTLSConn;
 use webrtc::dtls::crypto::Certificate;
+use webrtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use webrtc::util::{Conn, Error};
 
 /// A certificate made for this process, and its fingerprint.
@@ -55,6 +56,11 @@ pub(super) async fn handshake(
         client_auth: ClientAuthType::RequireAnyClientCert,
         // The certificate is checked against its fingerprint below, as RFC 8827 section 6.5 has it.
         insecure_skip_verify: true,
+        // There is no media, but browsers ask for it, and take no for a failure.
+        srtp_protection_profiles: vec![
+            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+        ],
         flight_interval: resend_after,
         // Nobody looks at it; without, the library takes the address of the path, and warns where there is none.
         server_name: "natlab".to_owned(),
