@@ -6,6 +6,10 @@ mod checks;
 mod description;
 mod dtls;
 mod gathering;
+#[cfg(test)]
+mod interop;
+#[cfg(test)]
+mod lossy;
 mod socket;
 mod stun;
 mod warmth;
@@ -354,5 +358,51 @@ fn ice_state(state: State) -> IceState {
         State::Failed => IceState::Failed,
         State::Closed => IceState::Closed,
         State::New | State::Unspecified => IceState::New,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handshake_that_hangs_is_told_as_dtls_after_a_deadline() {
+        // Told so, both sides take themselves for the client.
+        let (stage, _) = connected(|answer| answer.replace("setup:active", "setup:passive")).await;
+        assert_eq!(stage, Some(Stage::Dtls));
+    }
+
+    #[tokio::test]
+    async fn another_certificate_than_the_announced_one_is_told_as_dtls() {
+        let (stage, _) = connected(|answer| answer.replace("sha-256 ", "sha-256 00:")).await;
+        assert_eq!(stage, Some(Stage::Dtls));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_a_password_is_told_as_signaling() {
+        let (stage, _) = connected(|answer| answer.replace("ice-pwd", "ice-key")).await;
+        assert_eq!(stage, Some(Stage::Signaling));
+    }
+
+    #[tokio::test]
+    async fn an_answer_as_it_was_written_connects() {
+        assert_eq!(connected(str::to_owned).await, (None, None));
+    }
+
+    /// Two agents over loopback; what the offering side hears of the answer may differ from what was said. Gives the
+    /// stage at which each of the two failed.
+    async fn connected(heard: impl Fn(&str) -> String) -> (Option<Stage>, Option<Stage>) {
+        let settings = interop::settings().await;
+        let (tell, _offering) = mpsc::unbounded_channel();
+        let offering = Agent::offering(&settings, tell.clone()).await.unwrap();
+        let answering = Agent::answering(&settings, tell, &offering.description()).await.unwrap();
+        let answer = heard(&answering.description());
+        let (_, _, here, there) = tokio::join!(
+            offering.gather(),
+            answering.gather(),
+            offering.connect(Some(&answer)),
+            answering.connect(None)
+        );
+        (here.err().map(|error| error.stage), there.err().map(|error| error.stage))
     }
 }

@@ -164,3 +164,51 @@ async fn dial(association: &Arc<Association>, number: u16) -> Result<Arc<Stream>
         _ => Err(ChannelError::NotOpened),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use webrtc::util::Conn;
+
+    use super::*;
+    use crate::peer::agent::dtls::{Identity, handshake};
+    use crate::peer::agent::lossy::lossy_pipe;
+
+    /// More than the datagrams of DTLS, SCTP and DCEP until both sides are open.
+    const DATAGRAMS: usize = 20;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_channel_opens_whichever_datagram_is_lost_and_carries_the_longest_message() {
+        let identity = Identity::generate().unwrap();
+        for lost in 0..DATAGRAMS {
+            let (here, there) = lossy_pipe(lost);
+            let (here, there) = tokio::join!(opened(here, &identity, true), opened(there, &identity, false));
+            assert_eq!((here.max_message(), there.max_message()), (MAX_MESSAGE, MAX_MESSAGE));
+            let (message, mut buffer) = (Bytes::from(vec![7; MAX_MESSAGE]), vec![0; MAX_MESSAGE]);
+            let (sent, received) = tokio::join!(here.send(&message), there.receive(&mut buffer));
+            sent.unwrap();
+            assert!(
+                matches!(received, Ok(Message::Binary(bytes)) if bytes == message),
+                "datagram {lost} lost"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_one_side_is_the_end_of_the_other() {
+        let identity = Identity::generate().unwrap();
+        let (here, there) = lossy_pipe(usize::MAX);
+        let (here, there) = tokio::join!(opened(here, &identity, true), opened(there, &identity, false));
+        let mut buffer = [0; 10];
+        let (received, ()) = tokio::join!(there.receive(&mut buffer), here.close());
+        assert!(received.is_err());
+    }
+
+    async fn opened(path: Arc<dyn Conn + Send + Sync>, identity: &Identity, client: bool) -> Channel {
+        let resend = Duration::from_millis(100);
+        let secure = handshake(path, identity, client, &identity.fingerprint, resend).await.unwrap();
+        let opening =
+            Opening { client, opens: !client, sctp_port: 5_000, max_message_size: u32::MAX, packet_bytes: 0 };
+        let opening = Channel::open(secure, &opening);
+        timeout(Duration::from_secs(60), opening).await.expect("the channel never opens").unwrap()
+    }
+}
