@@ -2,6 +2,8 @@
 //! [`grid`] are renderings of it.
 
 pub mod grid;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 use std::time::Duration;

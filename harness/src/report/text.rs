@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::{Counts, FileRow, Report, Row};
+use crate::peer::control::event::Candidate;
+use crate::run::expect::kind;
 use crate::run::outcome::Outcome;
-use crate::scenario::show_size;
+use crate::scenario::{counted, show_size};
 
 /// One line: verdict, time, id, path and candidate type, file.
 pub fn line(row: &Row) -> String {
@@ -83,7 +85,7 @@ pub fn summary(report: &Report, run_folder: &Path) -> String {
         "success   {succeeded} of {ran} cases got a direct path and an identical file (another question than the verdict)"
     );
     if !report.not_run.is_empty() {
-        let _ = writeln!(text, "not run   {} cases", report.not_run.len());
+        let _ = writeln!(text, "not run   {}", counted(report.not_run.len(), "case"));
     }
     let _ = writeln!(text, "seed      {}", report.seed);
     let _ = write!(text, "report    {}", run_folder.join("report.json").display());
@@ -118,10 +120,8 @@ pub fn more(row: &Row) -> Vec<String> {
         {
             let seen = row.observed.session(peer, partner).and_then(|seen| seen.selected.as_ref());
             if let Some((own, other)) = seen {
-                lines.push(format!(
-                    "       {peer} sends from {:?} {}:{} to {:?} {}:{}",
-                    own.kind, own.address, own.port, other.kind, other.address, other.port
-                ));
+                let place = |at: &Candidate| format!("{} {}:{}", kind(at).name(), at.address, at.port);
+                lines.push(format!("       {peer} sends from {} to {}", place(own), place(other)));
             }
         }
     }

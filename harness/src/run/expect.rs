@@ -328,7 +328,8 @@ fn found_words(path: Path) -> String {
     if path == Path::None { "none".to_owned() } else { format!("a {} one", path.name()) }
 }
 
-fn kind(candidate: &Candidate) -> CandidateType {
+/// The type of a candidate, in the oracle's words.
+pub fn kind(candidate: &Candidate) -> CandidateType {
     match candidate.kind {
         Kind::Host => CandidateType::Host,
         Kind::Srflx => CandidateType::ServerReflexive,

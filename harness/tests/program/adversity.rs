@@ -73,14 +73,14 @@ fn a_case_that_may_not_last_is_cut_short_and_says_so() {
 fn a_peer_that_would_start_after_the_end_leaves_no_verdict() {
     let Some(natlab) = Natlab::with_labs() else { return };
     let text =
-        "name: tomorrow\npeers: { a: , b: { start: 1h } }\ntransfer: { from: a, to: b, size: 1 KiB }\n";
+        "name: tomorrow\npeers: { a: , b: { start: 1min } }\ntransfer: { from: a, to: b, size: 1 KiB }\n";
     let file = natlab.file("tomorrow.yaml", text);
     let done = natlab.run(&[file.as_os_str(), "--timeout".as_ref(), "1s".as_ref()]);
     assert_eq!(done.code, Some(6), "{done:?}");
     let Outcome::Error { stage: Stage::Peer, message } = natlab.row().outcome else {
         panic!("{:?}", natlab.row())
     };
-    assert!(message.contains("b was to start after 1h"), "{message}");
+    assert!(message.contains("b was to start after 60s"), "{message}");
 }
 
 #[test]

@@ -135,6 +135,8 @@ struct Run {
     words: BufReader<ChildStderr>,
     everybody: PipeReader,
     out: String,
+    /// Those that were there before.
+    mounts: Vec<String>,
 }
 
 impl Run {
@@ -145,6 +147,7 @@ impl Run {
 
     fn of(natlab: &Natlab, arguments: &[&str]) -> Run {
         let (everybody, held) = pipe().unwrap();
+        let mounts = mounts();
         let out = natlab.out().to_str().unwrap().to_owned();
         let mut command = Command::new("sh");
         // The pipe gets a number that every process below inherits.
@@ -154,7 +157,7 @@ impl Run {
         command.stdout(held).stderr(std::process::Stdio::piped());
         let mut child = command.spawn().unwrap();
         let words = BufReader::new(child.stderr.take().unwrap());
-        Run { child, words, everybody, out }
+        Run { child, words, everybody, out, mounts }
     }
 
     fn until(&mut self, is_it: impl Fn(&str) -> bool) {
@@ -187,12 +190,17 @@ impl Run {
         assert_eq!(ready, 1, "something of the run is still there after a minute");
         assert_eq!(self.everybody.read(&mut [0]).unwrap(), 0);
         let status = self.child.wait().unwrap();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        // A mount is all that keeps a namespace without processes; and who named the folder is of this run.
-        assert!(!mounts.contains("nsfs") && !mounts.contains(&self.out), "{mounts}");
+        // A mount is all that keeps a namespace without processes.
+        let left: Vec<String> = mounts().into_iter().filter(|mount| !self.mounts.contains(mount)).collect();
+        assert_eq!(left, Vec::<String>::new());
         assert_eq!(processes_that_name(&self.out), Vec::<String>::new());
         status
     }
+}
+
+/// What is mounted here, by what and where.
+fn mounts() -> Vec<String> {
+    fs::read_to_string("/proc/self/mounts").unwrap().lines().map(str::to_owned).collect()
 }
 
 fn processes_that_name(out: &str) -> Vec<String> {

@@ -1,7 +1,5 @@
 //! The program under test and what it leaves.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests may panic like a test")]
-
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};

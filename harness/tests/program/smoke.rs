@@ -153,7 +153,7 @@ fn a_failure_ends_with_lines_that_run_it_again() {
         (ids(&failed), failed.not_run.as_slice()),
         (vec!["expects-no-path#1"], &["expects-no-path#2".to_owned()][..])
     );
-    assert!(done.stdout.contains("\nnot run   1 cases\n"), "{}", done.stdout);
+    assert!(done.stdout.contains("\nnot run   1 case\n"), "{}", done.stdout);
 
     let again =
         done.stdout.lines().find_map(|line| line.trim().strip_prefix("run again    natlab run ")).unwrap();
