@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
-use crate::run::case::Ended;
+use crate::run::ended::Ended;
 use crate::run::expect;
 use crate::run::observed::Observed;
 use crate::run::outcome::Outcome;

@@ -1,6 +1,7 @@
 //! A run: many cases at once, each in a lab of its own; who listens is told of each as it starts and ends.
 
 pub mod case;
+pub mod ended;
 pub mod event;
 pub mod expect;
 mod journal;
@@ -24,7 +25,7 @@ use tokio::task::JoinSet;
 use crate::progress::Progress;
 use crate::report::{Counts, Machine, Report, Row, SCHEMA_VERSION};
 use crate::scenario::Case;
-use case::Ended;
+use ended::Ended;
 use outcome::Outcome;
 
 /// File systems allow 255 bytes; the rest is for what people put before and after it.

@@ -16,15 +16,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     // The rows of a report are made of what a case came to.
     (
         "report",
-        &[
-            "exit",
-            "peer::control",
-            "run::case::Ended",
-            "run::expect",
-            "run::observed",
-            "run::outcome",
-            "scenario",
-        ],
+        &["exit", "peer::control", "run::ended", "run::expect", "run::observed", "run::outcome", "scenario"],
     ),
     ("run", &["peer::control", "plan", "progress", "report", "scenario"]),
     ("scenario", &[]),
@@ -40,8 +32,17 @@ const LAB: [(&str, &[&str]); 4] = [
 ];
 
 /// Files without tasks, clocks and chance: what they say depends on nothing but what they are given.
-const PURE: [&str; 8] =
-    ["scenario", "plan", "report", "run/event", "run/expect", "run/observed", "run/orders", "run/outcome"];
+const PURE: [&str; 9] = [
+    "scenario",
+    "plan",
+    "report",
+    "run/ended",
+    "run/event",
+    "run/expect",
+    "run/observed",
+    "run/orders",
+    "run/outcome",
+];
 const IMPURE: [&str; 5] = ["tokio", "Instant", "SystemTime", "rand", "rand::"];
 
 /// The one place that knows a library: crate, file, and what names it.

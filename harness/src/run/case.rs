@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use netns::lab::Lab;
 use netns::nat::probe;
+use nix::errno::Errno;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::ended::Ended;
 use super::event::LabEvent;
 use super::expect;
 use super::journal::{self, Journal};
-use super::observed::Observed;
 use super::orders::orders;
 use super::outcome::{Outcome, Stage};
 use super::process::{FromPeer, Peer, Server};
@@ -34,23 +35,6 @@ const CUT_SHORT: Duration = Duration::from_secs(10);
 /// How long a peer may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 
-/// A case that has ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// The verdict.
-    pub outcome: Outcome,
-    /// What was seen.
-    pub seen: Observed,
-    /// How long it took, lab and all.
-    pub took: Duration,
-    /// How long the lab took to build.
-    pub build: Duration,
-    /// How long its NATs took to measure.
-    pub measure: Duration,
-    /// The lab, for whoever wants to look.
-    pub lab: Option<Arc<Lab>>,
-}
-
 /// Why a case has no verdict.
 #[derive(Debug)]
 struct Broken {
@@ -60,27 +44,19 @@ struct Broken {
 
 impl Broken {
     fn lab(what: &str) -> impl FnOnce(std::io::Error) -> Broken {
-        move |error| Broken { stage: Stage::Lab, message: format!("could not {what}: {error}") }
+        move |error| match error.raw_os_error().map(Errno::from_raw) {
+            // A lab meets the same lack, and knows what to do about it.
+            Some(Errno::EMFILE | Errno::ENFILE) => {
+                netns::Error::System { what: what.to_owned(), source: error }.into()
+            }
+            _ => Broken { stage: Stage::Lab, message: format!("could not {what}: {error}") },
+        }
     }
 }
 
 impl From<netns::Error> for Broken {
     fn from(error: netns::Error) -> Self {
         Broken { stage: Stage::Lab, message: format!("{error} ({})", error.help()) }
-    }
-}
-
-impl Ended {
-    /// A case that never came to a lab.
-    pub fn without_verdict(case: &Case, message: String) -> Self {
-        Ended {
-            outcome: Outcome::Error { stage: Stage::Lab, message },
-            seen: Observed::of(case.peers.iter().map(|peer| peer.name.as_str())),
-            took: Duration::ZERO,
-            build: Duration::ZERO,
-            measure: Duration::ZERO,
-            lab: None,
-        }
     }
 }
 
@@ -395,9 +371,10 @@ fn measure(lab: &Lab, peer: &str, server: SocketAddrV4) -> Result<probe::Measure
     let router = lab.router(&router_of(peer));
     let mut drops = || router.map_or(Ok(0), |router| router.drops().map(|drops| drops.filtered));
     let measured = node.within(|| probe::measure(node.address(), server, &mut drops))?;
-    let measured = measured.map_err(|error| Broken {
-        stage: Stage::Nat,
-        message: format!("the NAT of {peer} could not be measured: {error}"),
+    let measured = measured.map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+        let message = format!("the NAT of {peer} could not be measured: {error}{cause}");
+        Broken { stage: Stage::Nat, message }
     })?;
     if let Some(router) = router {
         router.reboot()?;

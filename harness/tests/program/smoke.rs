@@ -169,7 +169,10 @@ fn a_failure_ends_with_lines_that_run_it_again() {
 #[test]
 fn two_runs_at_once_do_not_disturb_each_other() {
     let Some(natlab) = Natlab::with_labs() else { return };
-    let start = || natlab.command(&["two-homes", "late-peer", "--seed", "3", "-q"]).spawn().unwrap();
+    let start = || {
+        let mut command = natlab.command(&["two-homes", "late-peer", "--seed", "3"]);
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
     let runs = [start(), start()];
     for mut run in runs {
         assert_eq!(run.wait().unwrap().code(), Some(0));
