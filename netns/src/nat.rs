@@ -2,10 +2,10 @@
 //! of them can be joined with STUN alone. Pure data and pure functions; [`ruleset`] makes rules of it.
 
 mod oracle;
-pub(crate) mod ruleset;
-pub mod table;
 pub mod probe;
+pub(crate) mod ruleset;
 pub mod stun;
+pub mod table;
 
 pub use oracle::{Access, CandidateType, Path, Prediction, Reason, direct_path};
 
@@ -71,8 +71,13 @@ pub enum Preset {
 
 impl Preset {
     /// Every preset, in the order in which tables show them.
-    pub const ALL: [Preset; 5] =
-        [Preset::Open, Preset::FullCone, Preset::AddressRestricted, Preset::PortRestricted, Preset::Symmetric];
+    pub const ALL: [Preset; 5] = [
+        Preset::Open,
+        Preset::FullCone,
+        Preset::AddressRestricted,
+        Preset::PortRestricted,
+        Preset::Symmetric,
+    ];
 
     /// The name a scenario file uses.
     pub const fn name(self) -> &'static str {

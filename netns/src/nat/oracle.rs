@@ -112,7 +112,9 @@ impl Reason {
         match self {
             Reason::BothPublic => format!("{first} and {second} both have public addresses"),
             Reason::BothKeepTheirPort => {
-                format!("{first} and {second} each keep the port that STUN saw, and each opens its own filter by sending")
+                format!(
+                    "{first} and {second} each keep the port that STUN saw, and each opens its own filter by sending"
+                )
             }
             Reason::NewPortAdmitted { mover_is_first } => {
                 let (mover, other) = pick(mover_is_first);
@@ -232,8 +234,10 @@ mod tests {
 
     #[test]
     fn the_nine_by_nine_grid_of_mapping_and_filtering_holds() {
-        let kinds: Vec<Access> =
-            MAPPINGS.into_iter().flat_map(|m| FILTERINGS.into_iter().map(move |f| Access::Translated(m, f))).collect();
+        let kinds: Vec<Access> = MAPPINGS
+            .into_iter()
+            .flat_map(|m| FILTERINGS.into_iter().map(move |f| Access::Translated(m, f)))
+            .collect();
         let table = "
              Y     Y     Y     y*    y*    y*     y*     y*     y*
              Y     Y     Y     y*    y*    y*     y*     y*     y*
