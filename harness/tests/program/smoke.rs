@@ -135,6 +135,9 @@ fn a_case_id_selects_that_case_and_filters_select_by_text() {
         assert_eq!(natlab.run(arguments).code, Some(0));
         assert_eq!(natlab.row().id, id, "{arguments:?}");
     }
+    // The id of a repetition is the beginning of others.
+    assert_eq!(natlab.run(&["two-homes", "--repeat", "12", "-k", "two-homes#1"]).code, Some(0));
+    assert_eq!(natlab.row().id, "two-homes#1");
     assert_eq!(natlab.run(&["stun-only", "-k", "alice.nat=open,bob.nat=full", "-j", "1"]).code, Some(0));
     assert_eq!(natlab.row().id, "stun-only[alice.nat=open,bob.nat=full-cone]");
     assert_eq!(natlab.report().jobs, 1);

@@ -34,8 +34,11 @@ fn with_all_of_its_evidence_no_path_is_as_expected() {
     |seen: &mut Observed| drop(towards(seen, "alice").local.pop()), Stage::Gathering, "alice gathered no server-reflexive candidate"
 )]
 #[case::a_wrong_srflx(
-    |seen: &mut Observed| towards(seen, "alice").local[1].address = "198.18.0.9".to_owned(),
-    Stage::Signaling,
+    |seen: &mut Observed| {
+        towards(seen, "alice").local[1].address = "198.18.0.9".to_owned();
+        towards(seen, "bob").remote[1].address = "198.18.0.9".to_owned();
+    },
+    Stage::Gathering,
     "alice gathered the server-reflexive address 198.18.0.9, but its router's outside address is 198.18.0.2"
 )]
 #[case::outside_unknown(
