@@ -20,7 +20,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, Uid, getgid, getuid, pipe2};
+use nix::unistd::{ForkResult, Pid, Uid, getgid, getppid, getuid, pipe2};
 
 use crate::enter;
 use crate::error::Error;
@@ -44,7 +44,8 @@ const FORWARDED: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP,
 
 /// Whether this process already is inside a sandbox.
 pub fn is_inside() -> bool {
-    std::env::var_os(INSIDE).is_some()
+    // The variable alone could be anybody's, or inherited by a program started inside.
+    std::env::var_os(INSIDE).is_some() && getppid() == Pid::from_raw(1)
 }
 
 /// Whether this sandbox has a user namespace of its own.

@@ -42,9 +42,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     // `natlab` may have set up logging already; its choice stands.
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(
-            EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy(),
-        )
+        .with_env_filter(filter())
         .with_writer(io::stderr)
         // It would say on stderr that stderr is gone, and panic.
         .log_internal_errors(false)
@@ -59,6 +57,13 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// `--listen` wins over `PORT`, which wins over the default. An empty `PORT` is none.
+/// What RUST_LOG asks for, but never the frames themselves: the libraries below log payloads.
+fn filter() -> EnvFilter {
+    let asked = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let silent = ["tungstenite=info", "tokio_tungstenite=info"];
+    silent.iter().filter_map(|directive| directive.parse().ok()).fold(asked, EnvFilter::add_directive)
+}
+
 fn address(listen: Option<&str>, port: Option<OsString>) -> Result<SocketAddr, Error> {
     if let Some(listen) = listen {
         let wrong = |_| Error::Address { setting: "--listen", value: listen.to_owned() };
