@@ -54,27 +54,29 @@ impl Lab {
     fn build_here(topology: &Topology, plan: &Plan) -> Result<Self, Error> {
         let mut nodes = Vec::with_capacity(plan.places.len());
         let mut routers = HashMap::new();
-        for (index, place) in plan.places.iter().enumerate() {
-            nodes.push(Node::make(&place.name, &place.addresses)?);
-            // Routers follow the internet, in the order of the topology.
-            if let Some(router) = index.checked_sub(1).and_then(|index| topology.routers.get(index)) {
-                let netfilter = Socket::open(Subsystem::Netfilter)?;
-                let outside = place.addresses[0];
-                let table = ruleset::ruleset(&router.nat, outside, OUTWARD);
-                nftables::replace(&netfilter, &table)?;
-                routers.insert(place.name.clone(), Router { nat: router.nat, outside, netfilter, table });
+        std::thread::scope(|scope| {
+            let mut installing = Vec::with_capacity(topology.routers.len());
+            for (index, place) in plan.places.iter().enumerate() {
+                nodes.push(Node::make(&place.name, &place.addresses)?);
+                // Routers follow the internet, in the order of the topology.
+                if let Some(router) = index.checked_sub(1).and_then(|index| topology.routers.get(index)) {
+                    let netfilter = Socket::open(Subsystem::Netfilter)?;
+                    let outside = place.addresses[0];
+                    // Rules need no links: another core can install them meanwhile.
+                    installing.push(scope.spawn(move || {
+                        let table = ruleset::ruleset(&router.nat, outside, OUTWARD);
+                        nftables::install(&netfilter, &table)?;
+                        Ok::<_, Error>(Router { nat: router.nat, outside, netfilter, table })
+                    }));
+                }
             }
-        }
-        for index in 0..plan.places.len() {
-            let mut batch = Batch::new();
-            configure(&mut batch, plan, index);
-            plug_in(&mut batch, plan, index, &nodes);
-            nodes[index].route.commit(batch)?;
-        }
-        // The far end of each link was up last, and sends from then on; the near end may not yet.
-        for (index, node) in nodes.iter().enumerate() {
-            route::await_running(&node.route, &plan.ports(index))?;
-        }
+            link(plan, &nodes)?;
+            for (router, installing) in topology.routers.iter().zip(installing) {
+                let installed = installing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                routers.insert(router.name.clone(), installed?);
+            }
+            Ok::<_, Error>(())
+        })?;
         Ok(Lab { nodes, routers })
     }
 
@@ -92,6 +94,21 @@ impl Lab {
     pub fn router(&self, name: &str) -> Option<&Router> {
         self.routers.get(name)
     }
+}
+
+/// Links, addresses and routes of all nodes; returns when every link sends.
+fn link(plan: &Plan, nodes: &[Node]) -> Result<(), Error> {
+    for (index, node) in nodes.iter().enumerate() {
+        let mut batch = Batch::new();
+        configure(&mut batch, plan, index);
+        plug_in(&mut batch, plan, index, nodes);
+        node.route.commit(batch)?;
+    }
+    // The far end of each link was up last, and sends from then on; the near end may not yet.
+    for (index, node) in nodes.iter().enumerate() {
+        route::await_running(&node.route, &plan.ports(index))?;
+    }
+    Ok(())
 }
 
 /// Addresses and routes of the outward link (which exists: uplinks come first), and the loopback.

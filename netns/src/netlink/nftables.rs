@@ -168,19 +168,26 @@ const GETSETELEM: u16 = 13;
 const NEWOBJ: u16 = 18;
 const GETOBJ: u16 = 19;
 
-/// Installs the table in place of the one before it, if any: its sets, its counters and its state are gone in the
-/// same transaction.
+/// Installs the table where there is none yet.
+pub(crate) fn install(socket: &Socket, table: &Table) -> Result<(), Error> {
+    commit(socket, table, |_| ())
+}
+
+/// Installs the table in place of the one before it: its sets, its counters and its state are gone in the same
+/// transaction.
 pub(crate) fn replace(socket: &Socket, table: &Table) -> Result<(), Error> {
+    commit(socket, table, |batch| {
+        message(batch, "delete the old NAT table", DELTABLE, 0, |w| {
+            w.text(1, TABLE);
+        });
+    })
+}
+
+fn commit(socket: &Socket, table: &Table, before: impl FnOnce(&mut Batch)) -> Result<(), Error> {
     let mut batch = Batch::new();
     batch.request("begin a transaction", 0x10, 0, |w| generic(w, 0, SUBSYSTEM));
-    let create = "create the NAT table";
-    message(&mut batch, create, NEWTABLE, NLM_F_CREATE, |w| {
-        w.text(1, TABLE);
-    });
-    message(&mut batch, "delete the old NAT table", DELTABLE, 0, |w| {
-        w.text(1, TABLE);
-    });
-    message(&mut batch, create, NEWTABLE, NLM_F_CREATE, |w| {
+    before(&mut batch);
+    message(&mut batch, "create the NAT table", NEWTABLE, NLM_F_CREATE, |w| {
         w.text(1, TABLE);
     });
     for name in &table.counters {
