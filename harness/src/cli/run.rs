@@ -39,7 +39,7 @@ pub struct RunArgs {
     /// How many cases at once; by default twice the number of cores.
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
-    /// Run every case so often, whatever its file says.
+    /// Run every case N times, whatever its file says.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub repeat: Option<u32>,
     /// What every random draw comes from; drawn, printed and saved where left out.

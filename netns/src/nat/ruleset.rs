@@ -1,5 +1,5 @@
 //! From a [`Nat`] to the rules that make it true. Stateless rewriting: all the state that RFC 4787 speaks of is in
-//! four sets of the router's namespace; there is no conntrack, so nothing of its habits can show.
+//! three sets of the router's namespace; there is no conntrack, so nothing of its habits can show.
 //!
 //! | set | key | meaning |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | `reverse` | protocol, outside port | its owner: the key of the mapping, but for the protocol |
 //! | `filter` | protocol, outside port, then by the filtering: remote address, remote port | who may send |
 //!
-//! A fifth, `same`, is no state: it holds pairs of equals for a second, so that two registers can be compared.
+//! A fourth, `same`, is no state: it holds pairs of equals for a second, so that two registers can be compared.
 
 mod allocate;
 mod icmp;
