@@ -68,7 +68,7 @@ impl Plan {
     fn uplink(&self, names: &HashMap<String, usize>, uplink: &Uplink, of: &str) -> Result<usize, Error> {
         match uplink {
             Uplink::Internet => Ok(0),
-            Uplink::Router(name) => {
+            Uplink::Router(name) | Uplink::Lan(name) => {
                 names.get(name).copied().filter(|&place| self.places[place].gateway.is_some()).ok_or_else(
                     || {
                         Error::Topology(format!(

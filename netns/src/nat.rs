@@ -1,16 +1,19 @@
-//! What a NAT is: the RFC 4787 model, the named presets, and `direct_path`, the oracle that says whether two
-//! of them can be joined with STUN alone. Pure data and pure functions; [`ruleset`] makes rules of it.
+//! What a NAT is: the RFC 4787 model, the named presets ([`Preset`]), and [`predict`], the oracle that says whether
+//! two hosts can be joined with STUN alone. Pure data and pure functions; [`ruleset`] makes rules of it.
 
 mod oracle;
+mod possible;
+mod preset;
 pub mod probe;
 pub(crate) mod ruleset;
 pub mod stun;
 pub mod table;
 
-pub use oracle::{Access, CandidateType, Path, Prediction, Reason, direct_path};
+pub use oracle::{Access, CandidateType, Path, Prediction, Reason, Vantage, direct_path, predict};
+pub use preset::{Preset, UnknownPreset};
 
 use std::fmt;
-use std::str::FromStr;
+use std::time::Duration;
 
 /// When two outbound flows of one inside socket share an outside port (RFC 4787 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,104 +44,145 @@ pub enum Allocation {
     Preserve,
     /// A random free port.
     Random,
+    /// The port after the one that was given out last.
+    Sequential,
+    /// A random free port of the subscriber's own block (RFC 7422); a subscriber is an inside address.
+    Blocks {
+        /// Ports of a block: a power of two, 64 or more.
+        size: u16,
+        /// Whether a subscriber gets its block with its first packet; else every address has one from the start.
+        on_demand: bool,
+    },
+}
+
+/// What becomes of a packet from inside to the router's own outside address (RFC 4787 section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hairpin {
+    /// It is dropped.
+    Off,
+    /// It turns round and shows the sender's outside address and port (REQ-9a).
+    External,
+    /// It turns round and shows the sender's inside address and port.
+    Internal,
+}
+
+/// How an inbound packet that the filter does not admit ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OnDrop {
+    /// Without a word.
+    Silent,
+    /// With an ICMP error (administratively prohibited), TCP with a reset. Breaks hole punching that others would manage.
+    Reject,
+}
+
+/// Which address of a pool a mapping gets (RFC 4787 section 4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Pooling {
+    /// All mappings of an inside address share one outside address (REQ-2).
+    Paired,
+    /// Any.
+    Arbitrary,
+}
+
+/// Which address families a router serves inside, or a public host has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4 only.
+    Ipv4,
+    /// IPv6 only. A router never translates it, it is a stateful firewall to it (RFC 6092).
+    Ipv6,
+    /// Both.
+    Dual,
+}
+
+/// How a router comes by what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Translation {
+    /// RFC 4787's model, exact: `nat::ruleset`'s own state.
+    Modelled,
+    /// None: a stateful firewall in front of public addresses. Mapping and allocation mean nothing to it.
+    None,
+    /// What a plain Linux router does: conntrack and `masquerade`, quirks included. Its mapping and filtering are
+    /// nominal: they hold where nobody collides and nobody speaks too early.
+    Masquerade {
+        /// Whether unsolicited packets to the router itself are dropped before conntrack confirms them.
+        input_drop: bool,
+    },
+}
+
+/// What may leave at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Egress {
+    /// Everything that is translated.
+    Everything,
+    /// No UDP.
+    NoUdp,
+    /// TCP to port 443, nothing else.
+    HttpsOnly,
+    /// Nothing but DNS and HTTP to the portal, which is the router's inside address, until somebody has logged in;
+    /// then everything.
+    Portal,
 }
 
 /// One router's behaviour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Nat {
+    /// By what means.
+    pub translation: Translation,
     /// How outside ports are shared between flows.
     pub mapping: Mapping,
     /// Who may send to an outside port.
     pub filtering: Filtering,
     /// How an outside port is chosen.
     pub allocation: Allocation,
+    /// How long a UDP mapping outlives its last refresh.
+    pub timeout: Duration,
+    /// Whether inbound packets refresh a mapping too (RFC 4787 REQ-6); outbound ones always do.
+    pub inbound_refresh: bool,
+    /// What becomes of packets to the own outside address.
+    pub hairpin: Hairpin,
+    /// How refused packets end.
+    pub on_drop: OnDrop,
+    /// How many outside addresses there are, 1 or more.
+    pub addresses: u8,
+    /// Which of them a mapping gets.
+    pub pooling: Pooling,
+    /// What it serves.
+    pub family: Family,
+    /// What may leave.
+    pub egress: Egress,
 }
 
-/// The NATs that have a name. RFC 3489's cone names are kept because everybody uses them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Preset {
-    /// No NAT: a public address.
-    Open,
-    /// Endpoint-independent mapping and filtering.
-    FullCone,
-    /// Endpoint-independent mapping, address-dependent filtering.
-    AddressRestricted,
-    /// Endpoint-independent mapping, address-and-port-dependent filtering.
-    PortRestricted,
-    /// Address-and-port-dependent mapping and filtering, random ports.
-    Symmetric,
-}
-
-impl Preset {
-    /// Every preset, in the order in which tables show them.
-    pub const ALL: [Preset; 5] = [
-        Preset::Open,
-        Preset::FullCone,
-        Preset::AddressRestricted,
-        Preset::PortRestricted,
-        Preset::Symmetric,
-    ];
-
-    /// The name a scenario file uses.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Preset::Open => "open",
-            Preset::FullCone => "full-cone",
-            Preset::AddressRestricted => "address-restricted",
-            Preset::PortRestricted => "port-restricted",
-            Preset::Symmetric => "symmetric",
-        }
-    }
-
-    /// Other names that mean the same preset.
-    pub const ALIASES: [(&'static str, Preset); 1] = [("restricted-cone", Preset::AddressRestricted)];
-
-    /// The behaviour of the router, or `None` where there is no router to speak of (`open`).
-    pub fn nat(self) -> Option<Nat> {
-        use {Allocation as A, Filtering as F, Mapping as M};
-        let nat = |mapping, filtering, allocation| Some(Nat { mapping, filtering, allocation });
-        match self {
-            Preset::Open => None,
-            Preset::FullCone => nat(M::EndpointIndependent, F::EndpointIndependent, A::Preserve),
-            Preset::AddressRestricted => nat(M::EndpointIndependent, F::AddressDependent, A::Preserve),
-            Preset::PortRestricted => nat(M::EndpointIndependent, F::AddressAndPortDependent, A::Preserve),
-            Preset::Symmetric => nat(M::AddressAndPortDependent, F::AddressAndPortDependent, A::Random),
-        }
-    }
-}
-
-impl Preset {
-    /// What the world sees of a host behind this preset.
-    pub fn access(self) -> Access {
-        match self.nat() {
-            None => Access::Public,
-            Some(nat) => Access::Translated(nat.mapping, nat.filtering),
-        }
-    }
-}
-
-/// A name that no preset has; `nearest` is what was perhaps meant.
+/// A combination that cannot be made true, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown NAT `{name}`")]
-pub struct UnknownPreset {
-    /// What was asked for.
-    pub name: String,
-}
+#[error("{0}")]
+pub struct Impossible(pub String);
 
-impl FromStr for Preset {
-    type Err = UnknownPreset;
+impl Nat {
+    /// The default lifetime of a UDP mapping: RFC 4787 REQ-5 asks for two minutes or more.
+    pub const TIMEOUT: Duration = Duration::from_secs(120);
 
-    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
-        let own = Preset::ALL.into_iter().map(|preset| (preset.name(), preset));
-        own.chain(Preset::ALIASES)
-            .find_map(|(known, preset)| (known == name).then_some(preset))
-            .ok_or_else(|| UnknownPreset { name: name.to_owned() })
+    /// A NAT of RFC 4787's model with the defaults of everything else.
+    pub const fn new(mapping: Mapping, filtering: Filtering, allocation: Allocation) -> Self {
+        Nat {
+            translation: Translation::Modelled,
+            mapping,
+            filtering,
+            allocation,
+            timeout: Self::TIMEOUT,
+            inbound_refresh: false,
+            hairpin: Hairpin::External,
+            on_drop: OnDrop::Silent,
+            addresses: 1,
+            pooling: Pooling::Paired,
+            family: Family::Ipv4,
+            egress: Egress::Everything,
+        }
     }
-}
 
-impl fmt::Display for Preset {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.pad(self.name())
+    /// Whether it can be made true, all its axes at once.
+    pub fn check(&self) -> Result<(), Impossible> {
+        possible::check(self)
     }
 }
 
@@ -173,19 +217,5 @@ impl fmt::Display for Mapping {
 impl fmt::Display for Filtering {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.pad(self.name())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_preset_is_found_by_its_name_and_its_aliases() {
-        for preset in Preset::ALL {
-            assert_eq!(preset.name().parse(), Ok(preset));
-        }
-        assert_eq!("restricted-cone".parse(), Ok(Preset::AddressRestricted));
-        assert_eq!("cone".parse::<Preset>().unwrap_err().to_string(), "unknown NAT `cone`");
     }
 }

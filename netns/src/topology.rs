@@ -1,6 +1,6 @@
 //! Topologies: which routers and hosts there are and what each is plugged into. Plain data.
 
-use crate::nat::Nat;
+use crate::nat::{Family, Nat};
 
 /// Where a node's outward link ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +9,17 @@ pub enum Uplink {
     Internet,
     /// On the inside of the router of this name.
     Router(String),
+    /// On the LAN of this name: what is on one LAN reaches each other without a router.
+    Lan(String),
+}
+
+/// A switch on the inside of a router, for several hosts that reach each other without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lan {
+    /// Unique among the nodes of a topology.
+    pub name: String,
+    /// The router that it leads to.
+    pub router: String,
 }
 
 /// A NAT router.
@@ -33,6 +44,8 @@ pub struct Host {
     pub addresses: u8,
     /// Servers get addresses of their own range.
     pub server: bool,
+    /// The address families it has where it is public; behind a router they are the router's.
+    pub family: Family,
 }
 
 /// The nodes of a lab. The internet itself is not named: every lab has one.
@@ -40,6 +53,8 @@ pub struct Host {
 pub struct Topology {
     /// Routers; an uplink names a router that stands earlier in the list.
     pub routers: Vec<Router>,
+    /// Switches, each on the inside of a router.
+    pub lans: Vec<Lan>,
     /// Hosts.
     pub hosts: Vec<Host>,
 }
@@ -55,14 +70,28 @@ impl Topology {
     /// Adds a host with one address and returns the topology.
     #[must_use]
     pub fn host(mut self, name: &str, uplink: Uplink) -> Self {
-        self.hosts.push(Host { name: name.to_owned(), uplink, addresses: 1, server: false });
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            uplink,
+            addresses: 1,
+            server: false,
+            family: Family::Ipv4,
+        });
         self
     }
 
     /// Adds a public server with this many addresses and returns the topology.
     #[must_use]
     pub fn server(mut self, name: &str, addresses: u8) -> Self {
-        self.hosts.push(Host { name: name.to_owned(), uplink: Uplink::Internet, addresses, server: true });
+        let (name, uplink) = (name.to_owned(), Uplink::Internet);
+        self.hosts.push(Host { name, uplink, addresses, server: true, family: Family::Ipv4 });
+        self
+    }
+
+    /// Adds a LAN inside a router and returns the topology.
+    #[must_use]
+    pub fn lan(mut self, name: &str, router: &str) -> Self {
+        self.lans.push(Lan { name: name.to_owned(), router: router.to_owned() });
         self
     }
 }

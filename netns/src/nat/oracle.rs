@@ -1,7 +1,7 @@
 //! The oracle: can two hosts find a direct UDP path with STUN alone, through which candidates, and why.
 //! Strict reading of RFC 4787: every outbound packet, answers included, takes the port of its own mapping key.
 
-use super::{Filtering, Mapping};
+use super::{Egress, Family, Filtering, Mapping, Nat, Translation};
 
 /// What the world sees of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +14,27 @@ pub enum Access {
     Translated(Mapping, Filtering),
     /// No UDP passes.
     UdpBlocked,
+}
+
+impl Access {
+    /// That of a host behind one router.
+    pub fn behind(nat: &Nat) -> Self {
+        match (nat.egress, nat.translation) {
+            (Egress::NoUdp | Egress::HttpsOnly | Egress::Portal, _) => Access::UdpBlocked,
+            (Egress::Everything, Translation::None) => Access::Firewalled(nat.filtering),
+            (Egress::Everything, _) => Access::Translated(nat.mapping, nat.filtering),
+        }
+    }
+}
+
+/// Where a host stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vantage {
+    /// The routers between the host and the internet with their names, innermost first; none for a public host.
+    /// Two hosts whose first router has one name are on one LAN.
+    pub routers: Vec<(String, Nat)>,
+    /// The address families of a public host; those of another are its innermost router's.
+    pub family: Family,
 }
 
 /// How two peers are joined.
@@ -176,6 +197,14 @@ pub fn direct_path(first: Access, second: Access) -> Prediction {
         (false, false) if one_settles(a, b) || one_settles(b, a) => prflx(Reason::BothMoveButOneSettles),
         (false, false) => none(Reason::BothMove),
     }
+}
+
+/// Can two hosts, wherever they stand, be joined with STUN alone and full ICE?
+pub fn predict(first: &Vantage, second: &Vantage) -> Prediction {
+    // TODO(oracle): layers, LANs, hairpin, families.
+    let access =
+        |vantage: &Vantage| vantage.routers.first().map_or(Access::Public, |(_, nat)| Access::behind(nat));
+    direct_path(access(first), access(second))
 }
 
 fn behaviour(access: Access) -> Option<(Mapping, Filtering)> {
