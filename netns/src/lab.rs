@@ -1,17 +1,21 @@
 //! A lab: a topology, built. Dropping it removes it.
 
-use std::collections::HashMap;
+mod links;
+mod settings;
 
-use crate::address::{INTERNET, OUTWARD, Place, Plan};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::address::{Kind, OUTWARD, Place, Plan};
 use crate::error::Error;
 use crate::nat::Nat;
 use crate::nat::ruleset;
 use crate::nat::table::MappingTable;
 use crate::netlink::nftables::{self, Table};
-use crate::netlink::wire::Batch;
-use crate::netlink::{Socket, Subsystem, route};
+use crate::netlink::{Socket, Subsystem};
 use crate::node::Node;
-use crate::topology::Topology;
+use crate::topology::{self, Topology};
+use settings::Settings;
 
 /// Namespaces, links, addresses, routes and NAT rules of one topology. It shares nothing with any other lab.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub struct Lab {
 #[derive(Debug)]
 pub struct Router {
     nat: Nat,
-    outside: std::net::Ipv4Addr,
+    outsides: Vec<Ipv4Addr>,
     netfilter: Socket,
     table: Table,
 }
@@ -56,22 +60,23 @@ impl Lab {
         let mut routers = HashMap::new();
         std::thread::scope(|scope| {
             let mut installing = Vec::with_capacity(topology.routers.len());
-            for (index, place) in plan.places.iter().enumerate() {
+            let mut settings = None;
+            for place in &plan.places {
                 nodes.push(Node::make(&place.name, &place.addresses)?);
-                // Routers follow the internet, in the order of the topology.
-                if let Some(router) = index.checked_sub(1).and_then(|index| topology.routers.get(index)) {
+                let settings = match &settings {
+                    Some(settings) => settings,
+                    None => settings.insert(Settings::needed(plan.has_v6())?),
+                };
+                settings.make(place)?;
+                if let Kind::Router(router) = place.kind {
+                    let router = &topology.routers[router];
                     let netfilter = Socket::open(Subsystem::Netfilter)?;
-                    let outside = place.addresses[0];
                     // Rules need no links: another core can install them meanwhile.
-                    installing.push(scope.spawn(move || {
-                        let table = ruleset::ruleset(&router.nat, outside, OUTWARD);
-                        nftables::install(&netfilter, &table)?;
-                        Ok::<_, Error>(Router { nat: router.nat, outside, netfilter, table })
-                    }));
+                    installing.push((router, scope.spawn(|| Router::install(router, place, netfilter))));
                 }
             }
-            link(plan, &nodes)?;
-            for (router, installing) in topology.routers.iter().zip(installing) {
+            links::link(plan, &nodes, settings::kernel_has_v6())?;
+            for (router, installing) in installing {
                 let installed = installing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 routers.insert(router.name.clone(), installed?);
             }
@@ -85,7 +90,7 @@ impl Lab {
         self.nodes.iter().find(|node| node.name() == name)
     }
 
-    /// All nodes: the internet, the routers, the hosts.
+    /// All nodes: the internet, the routers, each with its LANs, the hosts.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter()
     }
@@ -96,71 +101,35 @@ impl Lab {
     }
 }
 
-/// Links, addresses and routes of all nodes; returns when every link sends.
-fn link(plan: &Plan, nodes: &[Node]) -> Result<(), Error> {
-    for (index, node) in nodes.iter().enumerate() {
-        let mut batch = Batch::new();
-        configure(&mut batch, plan, index);
-        plug_in(&mut batch, plan, index, nodes);
-        node.route.commit(batch)?;
-    }
-    // The far end of each link was up last, and sends from then on; the near end may not yet.
-    for (index, node) in nodes.iter().enumerate() {
-        route::await_running(&node.route, &plan.ports(index))?;
-    }
-    Ok(())
-}
-
-/// Addresses and routes of the outward link (which exists: uplinks come first), and the loopback.
-fn configure(batch: &mut Batch, plan: &Plan, index: usize) {
-    let place = &plan.places[index];
-    route::up(batch, route::LOOPBACK);
-    if index == 0 {
-        route::address(batch, route::LOOPBACK, INTERNET);
-        route::blackhole_default(batch);
-        return;
-    }
-    route::up(batch, OUTWARD);
-    for &address in &place.addresses {
-        route::address(batch, OUTWARD, address);
-    }
-    if let Some(gateway) = plan.places[place.uplink].gateway {
-        route::neighbour(batch, OUTWARD, gateway, Plan::mac(index, true));
-        route::default_route(batch, OUTWARD, gateway, place.addresses[0]);
-    }
-    if let Some(own) = place.gateway {
-        // On the loopback: every inward link answers for it.
-        route::address(batch, route::LOOPBACK, own);
-        route::forward(batch, OUTWARD);
-    }
-}
-
-/// The links of what is plugged into this place, with the way to each.
-fn plug_in(batch: &mut Batch, plan: &Plan, index: usize, nodes: &[Node]) {
-    for (child, place) in plan.places.iter().enumerate().skip(1).filter(|(_, place)| place.uplink == index) {
-        let end = |place: &Place, at_uplink| route::End {
-            name: if at_uplink { format!("port{}", place.port) } else { "outward".to_owned() },
-            index: if at_uplink { place.port } else { OUTWARD },
-            mac: Plan::mac(child, at_uplink),
-        };
-        route::veth(batch, &end(place, true), &end(place, false), nodes[child].namespace());
-        route::forward(batch, place.port);
-        for &address in &place.addresses {
-            route::host_route(batch, place.port, address);
-            route::neighbour(batch, place.port, address, Plan::mac(child, false));
-        }
-    }
-}
-
 impl Router {
+    fn install(router: &topology::Router, place: &Place, netfilter: Socket) -> Result<Self, Error> {
+        let outsides: Vec<Ipv4Addr> = place
+            .addresses
+            .iter()
+            .filter_map(|address| match address {
+                IpAddr::V4(address) => Some(*address),
+                IpAddr::V6(_) => None,
+            })
+            .collect();
+        let outside = outsides.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let table = ruleset::ruleset(&router.nat, outside, OUTWARD);
+        nftables::install(&netfilter, &table)?;
+        Ok(Router { nat: router.nat, outsides, netfilter, table })
+    }
+
     /// How it behaves.
     pub fn nat(&self) -> &Nat {
         &self.nat
     }
 
-    /// Its outside address.
-    pub fn outside(&self) -> std::net::Ipv4Addr {
-        self.outside
+    /// The first of its outside IPv4 addresses; 0.0.0.0 where it has IPv6 only.
+    pub fn outside(&self) -> Ipv4Addr {
+        self.outsides.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+
+    /// Its outside IPv4 addresses, as many as its NAT says.
+    pub fn outsides(&self) -> &[Ipv4Addr] {
+        &self.outsides
     }
 
     /// Ends every mapping, filter entry and counter at once, in one transaction, as losing power would.
@@ -183,7 +152,7 @@ impl Router {
         let elements = |set| nftables::elements(&self.netfilter, set);
         Ok(MappingTable::read(
             &self.nat,
-            self.outside,
+            self.outside(),
             &elements(ruleset::MAPPINGS)?,
             &elements(ruleset::FILTER)?,
         ))
