@@ -1,6 +1,6 @@
 //! A router of a lab while it runs: its counters, its mappings, its reboot.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::address::OUTWARD;
 use crate::error::Error;
@@ -33,10 +33,16 @@ pub struct Drops {
 
 impl Router {
     /// Installs the rules of a router by a socket of its namespace.
-    pub(crate) fn start(nat: Nat, outsides: &[Ipv4Addr], netfilter: Socket) -> Result<Self, Error> {
-        let table = ruleset::ruleset(&nat, outsides[0], OUTWARD);
+    pub(crate) fn start(nat: Nat, addresses: &[IpAddr], netfilter: Socket) -> Result<Self, Error> {
+        let v4 = |address: &IpAddr| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        };
+        let outsides: Vec<Ipv4Addr> = addresses.iter().filter_map(v4).collect();
+        let outside = outsides.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let table = ruleset::ruleset(&nat, outside, OUTWARD);
         nftables::install(&netfilter, &table)?;
-        Ok(Router { nat, outsides: outsides.to_vec(), netfilter, table })
+        Ok(Router { nat, outsides, netfilter, table })
     }
 
     /// How it behaves.
@@ -44,12 +50,12 @@ impl Router {
         &self.nat
     }
 
-    /// Its outside address, the first where it has a pool of them.
+    /// The first of its outside IPv4 addresses; 0.0.0.0 where it has IPv6 only.
     pub fn outside(&self) -> Ipv4Addr {
-        self.outsides[0]
+        self.outsides.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
 
-    /// All its outside addresses.
+    /// Its outside IPv4 addresses, as many as its NAT says.
     pub fn outsides(&self) -> &[Ipv4Addr] {
         &self.outsides
     }
