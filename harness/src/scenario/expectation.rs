@@ -65,7 +65,7 @@ pub(super) fn expectation(
         via,
         file: sends && path != Path::None,
         predicted: prediction.path,
-        race: false,
+        race: prediction.race,
         reason: prediction.reason.words(&pair.offerer, &pair.answerer),
         because: wanted.because.clone(),
         line: pair.line,

@@ -127,16 +127,10 @@ pub(super) fn routers_of<'r>(routers: &'r [CaseRouter], peer: &CasePeer) -> Vec<
 
 /// Where a peer stands, once everybody has logged in who is going to.
 pub(super) fn vantage(routers: &[CaseRouter], steps: &[Step], peer: &CasePeer) -> Vantage {
-    let logged_in = |router: &str| {
-        steps.iter().any(|step| matches!(&step.verb, StepVerb::LogIn(known) if known == router))
-    };
-    let seen = |router: &CaseRouter| {
-        let mut nat = router.nat;
-        if nat.egress == Egress::Portal && logged_in(&router.name) {
-            nat.egress = Egress::Everything;
-        }
-        (router.name.clone(), nat)
-    };
-    let routers = routers_of(routers, peer).into_iter().map(seen).collect();
-    Vantage { routers, family: peer.nat.family }
+    let above = routers_of(routers, peer).into_iter().map(|router| (router.name.clone(), router.nat));
+    let vantage = Vantage { routers: above.collect(), family: peer.nat.family };
+    steps.iter().fold(vantage, |vantage, step| match &step.verb {
+        StepVerb::LogIn(router) => vantage.logged_in(router),
+        StepVerb::Forget(_) => vantage,
+    })
 }
