@@ -1,13 +1,13 @@
 //! A lab: a topology, built. Dropping it removes it.
 
+mod router;
+
+pub use router::{Drops, Router};
+
 use std::collections::HashMap;
 
 use crate::address::{INTERNET, OUTWARD, Place, Plan};
 use crate::error::Error;
-use crate::nat::Nat;
-use crate::nat::ruleset;
-use crate::nat::table::MappingTable;
-use crate::netlink::nftables::{self, Table};
 use crate::netlink::wire::Batch;
 use crate::netlink::{Socket, Subsystem, route};
 use crate::node::Node;
@@ -18,26 +18,6 @@ use crate::topology::Topology;
 pub struct Lab {
     nodes: Vec<Node>,
     routers: HashMap<String, Router>,
-}
-
-/// A NAT router of a lab.
-#[derive(Debug)]
-pub struct Router {
-    nat: Nat,
-    outside: std::net::Ipv4Addr,
-    netfilter: Socket,
-    table: Table,
-}
-
-/// What a router has dropped since it was started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Drops {
-    /// Inbound packets that its filter did not admit.
-    pub filtered: u64,
-    /// Outbound packets for which no free port was left.
-    pub exhausted: u64,
-    /// Outbound packets of a kind that it does not translate.
-    pub untranslatable: u64,
 }
 
 impl Lab {
@@ -61,13 +41,8 @@ impl Lab {
                 // Routers follow the internet, in the order of the topology.
                 if let Some(router) = index.checked_sub(1).and_then(|index| topology.routers.get(index)) {
                     let netfilter = Socket::open(Subsystem::Netfilter)?;
-                    let outside = place.addresses[0];
                     // Rules need no links: another core can install them meanwhile.
-                    installing.push(scope.spawn(move || {
-                        let table = ruleset::ruleset(&router.nat, outside, OUTWARD);
-                        nftables::install(&netfilter, &table)?;
-                        Ok::<_, Error>(Router { nat: router.nat, outside, netfilter, table })
-                    }));
+                    installing.push(scope.spawn(|| Router::start(router.nat, &place.addresses, netfilter)));
                 }
             }
             link(plan, &nodes)?;
@@ -149,43 +124,5 @@ fn plug_in(batch: &mut Batch, plan: &Plan, index: usize, nodes: &[Node]) {
             route::host_route(batch, place.port, address);
             route::neighbour(batch, place.port, address, Plan::mac(child, false));
         }
-    }
-}
-
-impl Router {
-    /// How it behaves.
-    pub fn nat(&self) -> &Nat {
-        &self.nat
-    }
-
-    /// Its outside address.
-    pub fn outside(&self) -> std::net::Ipv4Addr {
-        self.outside
-    }
-
-    /// Ends every mapping, filter entry and counter at once, in one transaction, as losing power would.
-    pub fn reboot(&self) -> Result<(), Error> {
-        nftables::replace(&self.netfilter, &self.table)
-    }
-
-    /// What it has dropped since it was built or rebooted.
-    pub fn drops(&self) -> Result<Drops, Error> {
-        let read = |counter| nftables::packets(&self.netfilter, counter);
-        Ok(Drops {
-            filtered: read(ruleset::FILTERED)?,
-            exhausted: read(ruleset::EXHAUSTED)?,
-            untranslatable: read(ruleset::UNTRANSLATABLE)?,
-        })
-    }
-
-    /// Its mappings as they are now.
-    pub fn mappings(&self) -> Result<MappingTable, Error> {
-        let elements = |set| nftables::elements(&self.netfilter, set);
-        Ok(MappingTable::read(
-            &self.nat,
-            self.outside,
-            &elements(ruleset::MAPPINGS)?,
-            &elements(ruleset::FILTER)?,
-        ))
     }
 }
