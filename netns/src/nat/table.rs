@@ -31,6 +31,8 @@ pub struct Entry {
     pub remote: Option<SocketAddr>,
     /// How long since it was last refreshed.
     pub idle: Duration,
+    /// How long it lives if nothing refreshes it.
+    pub expires_in: Duration,
     /// How many packets it has carried, where the kernel counts them.
     pub packets: Option<u64>,
     /// Whose packets the filter admits (port 0: any port); `None` where anybody's.
@@ -77,6 +79,7 @@ impl MappingTable {
                         _ => Some(SocketAddrV4::new(address(key, 12)?, port(key, 16).unwrap_or(0)).into()),
                     },
                     idle: ruleset::lifetime(protocol, element.expires_in).saturating_sub(element.expires_in),
+                    expires_in: element.expires_in,
                     packets: None,
                     admits: (nat.filtering != Filtering::EndpointIndependent).then_some(admits),
                 })
