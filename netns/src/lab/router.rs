@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::nat::table::MappingTable;
 use crate::nat::{Egress, Nat, ruleset};
 use crate::netlink::Socket;
-use crate::netlink::nftables::{self, Table};
+use crate::netlink::nftables::{self, Family, Table};
 
 /// A NAT router of a lab.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Router {
     nat: Nat,
     outsides: Vec<Ipv4Addr>,
     netfilter: Socket,
-    table: Table,
+    tables: Vec<Table>,
 }
 
 /// What a router has dropped since it was started.
@@ -33,10 +33,15 @@ pub struct Drops {
 
 impl Router {
     /// Installs the rules of a router by a socket of its namespace.
-    pub(crate) fn start(nat: Nat, outsides: &[Ipv4Addr], netfilter: Socket) -> Result<Self, Error> {
-        let table = ruleset::ruleset(&nat, outsides[0], OUTWARD);
-        nftables::install(&netfilter, &table)?;
-        Ok(Router { nat, outsides: outsides.to_vec(), netfilter, table })
+    pub(crate) fn start(
+        nat: Nat,
+        outsides: &[Ipv4Addr],
+        inside: Ipv4Addr,
+        netfilter: Socket,
+    ) -> Result<Self, Error> {
+        let tables = ruleset::ruleset(&nat, outsides, OUTWARD, inside)?;
+        nftables::install(&netfilter, &tables)?;
+        Ok(Router { nat, outsides: outsides.to_vec(), netfilter, tables })
     }
 
     /// How it behaves.
@@ -56,7 +61,7 @@ impl Router {
 
     /// Ends every mapping, filter entry, counter and login at once, in one transaction, as losing power would.
     pub fn reboot(&self) -> Result<(), Error> {
-        nftables::replace(&self.netfilter, &self.table)
+        nftables::replace(&self.netfilter, &self.tables)
     }
 
     /// Somebody logs in at its captive portal: from now on everything leaves. Refused by a router without one.
@@ -64,12 +69,12 @@ impl Router {
         if self.nat.egress != Egress::Portal {
             return Err(Error::NoPortal);
         }
-        Err(Error::system("log in at a captive portal", std::io::ErrorKind::Unsupported))
+        nftables::flush(&self.netfilter, Family::Ipv4, ruleset::PORTAL)
     }
 
     /// What it has dropped since it was built or rebooted.
     pub fn drops(&self) -> Result<Drops, Error> {
-        let read = |counter| nftables::packets(&self.netfilter, counter);
+        let read = |counter| nftables::packets(&self.netfilter, &self.tables, counter);
         Ok(Drops {
             filtered: read(ruleset::FILTERED)?,
             exhausted: read(ruleset::EXHAUSTED)?,
@@ -80,7 +85,7 @@ impl Router {
 
     /// Its mappings as they are now.
     pub fn mappings(&self) -> Result<MappingTable, Error> {
-        let elements = |set| nftables::elements(&self.netfilter, set);
+        let elements = |set| nftables::elements(&self.netfilter, Family::Ipv4, set);
         Ok(MappingTable::read(
             &self.nat,
             self.outside(),
