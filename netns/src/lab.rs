@@ -42,7 +42,10 @@ impl Lab {
                 if let Some(router) = index.checked_sub(1).and_then(|index| topology.routers.get(index)) {
                     let netfilter = Socket::open(Subsystem::Netfilter)?;
                     // Rules need no links: another core can install them meanwhile.
-                    installing.push(scope.spawn(|| Router::start(router.nat, &place.addresses, netfilter)));
+                    let inside = place.gateway.unwrap_or(INTERNET);
+                    installing.push(
+                        scope.spawn(move || Router::start(router.nat, &place.addresses, inside, netfilter)),
+                    );
                 }
             }
             link(plan, &nodes)?;

@@ -38,8 +38,13 @@ pub struct Drops {
 
 impl Router {
     /// Installs the rules of a router by a socket of its namespace.
-    pub(crate) fn start(nat: Nat, outsides: &[Ipv4Addr], netfilter: Socket) -> Result<Self, Error> {
-        let tables = ruleset::rules(&nat, outsides, OUTWARD);
+    pub(crate) fn start(
+        nat: Nat,
+        outsides: &[Ipv4Addr],
+        inside: Ipv4Addr,
+        netfilter: Socket,
+    ) -> Result<Self, Error> {
+        let tables = ruleset::ruleset(&nat, outsides, OUTWARD, inside)?;
         nftables::install(&netfilter, &tables)?;
         let udp_timers = Mutex::new(UdpTimers::LINUX);
         Ok(Router { nat, outsides: outsides.to_vec(), netfilter, tables, udp_timers })
@@ -84,15 +89,12 @@ impl Router {
         if self.nat.egress != Egress::Portal {
             return Err(Error::NoPortal);
         }
-        Err(Error::system("log in at a captive portal", std::io::ErrorKind::Unsupported))
+        nftables::flush(&self.netfilter, Family::Ipv4, ruleset::PORTAL)
     }
 
     /// What it has dropped since it was built or rebooted.
     pub fn drops(&self) -> Result<Drops, Error> {
-        let read = |counter| {
-            let of = |table: &Table| nftables::packets(&self.netfilter, table.family, counter);
-            self.tables.iter().map(of).sum::<Result<u64, _>>()
-        };
+        let read = |counter| nftables::packets(&self.netfilter, &self.tables, counter);
         Ok(Drops {
             filtered: read(ruleset::FILTERED)?,
             exhausted: read(ruleset::EXHAUSTED)?,
@@ -103,11 +105,11 @@ impl Router {
 
     /// Its mappings as they are now.
     pub fn mappings(&self) -> Result<MappingTable, Error> {
-        let elements = |set| nftables::elements(&self.netfilter, Family::Ip, set);
         if self.is_linux() {
             let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
             return Ok(masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers));
         }
+        let elements = |set| nftables::elements(&self.netfilter, Family::Ipv4, set);
         Ok(MappingTable::read(
             &self.nat,
             self.outside(),
