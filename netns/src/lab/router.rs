@@ -93,7 +93,7 @@ impl Router {
         if self.nat.egress != Egress::Portal {
             return Err(Error::NoPortal);
         }
-        nftables::flush(&self.netfilter, Family::Ipv4, ruleset::PORTAL)
+        nftables::flush(&self.netfilter, &self.tables, ruleset::PORTAL)
     }
 
     /// What it has dropped since it was built or rebooted.
@@ -113,13 +113,13 @@ impl Router {
             let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
             return Ok(masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers));
         }
-        let elements = |set| nftables::elements(&self.netfilter, Family::Ipv4, set);
-        Ok(MappingTable::read(
-            &self.nat,
-            self.outside(),
-            &elements(ruleset::MAPPINGS)?,
-            &elements(ruleset::FILTER)?,
-        ))
+        let mut mappings = MappingTable::default();
+        for table in self.tables.iter().filter(|table| table.family == Family::Ipv4) {
+            let elements = |set| nftables::elements(&self.netfilter, table, set);
+            let [mapped, admitted] = [elements(ruleset::MAPPINGS)?, elements(ruleset::FILTER)?];
+            mappings = mappings.and(MappingTable::read(&self.nat, &mapped, &admitted));
+        }
+        Ok(mappings)
     }
 
     fn is_linux(&self) -> bool {

@@ -8,12 +8,17 @@ pub(super) const INSIDE_PORT: Register = Register(2);
 pub(super) const TO: Register = Register(3);
 pub(super) const TO_PORT: Register = Register(4);
 pub(super) const PROTOCOL_AGAIN: Register = Register(5);
-pub(super) const OUTSIDE_PORT: Register = Register(6);
-pub(super) const REMOTE: Register = Register(7);
-pub(super) const REMOTE_PORT: Register = Register(8);
+pub(super) const OUTSIDE: Register = Register(6);
+pub(super) const OUTSIDE_PORT: Register = Register(7);
+pub(super) const REMOTE: Register = Register(8);
+pub(super) const REMOTE_PORT: Register = Register(9);
 /// The owner of a port, then the flow that asks, four registers each at most; in rules that need no remote.
-pub(super) const OWNER: Register = Register(7);
-pub(super) const SCRATCH: Register = Register(9);
+pub(super) const OWNER: Register = Register(8);
+/// Whom a packet turns round to, its address and its port.
+pub(super) const TARGET: Register = Register(10);
+pub(super) const TARGET_PORT: Register = Register(11);
+/// With room for one more behind it.
+pub(super) const SCRATCH: Register = Register(14);
 
 pub(super) const ICMP: u8 = 1;
 pub(super) const TCP: u8 = 6;
