@@ -1,10 +1,10 @@
 //! A router of a lab while it runs: its counters, its mappings, its reboot.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::address::OUTWARD;
+use crate::address::{OUTWARD, Place};
 use crate::error::Error;
 use crate::nat::ruleset::masquerade::{self, UdpTimers};
 use crate::nat::table::MappingTable;
@@ -38,16 +38,17 @@ pub struct Drops {
 
 impl Router {
     /// Installs the rules of a router by a socket of its namespace.
-    pub(crate) fn start(
-        nat: Nat,
-        outsides: &[Ipv4Addr],
-        inside: Ipv4Addr,
-        netfilter: Socket,
-    ) -> Result<Self, Error> {
-        let tables = ruleset::ruleset(&nat, outsides, OUTWARD, inside)?;
+    pub(crate) fn start(nat: Nat, place: &Place, netfilter: Socket) -> Result<Self, Error> {
+        let v4 = |address: &IpAddr| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        };
+        let outsides: Vec<Ipv4Addr> = place.addresses.iter().filter_map(v4).collect();
+        let inside = place.gateways.iter().find_map(v4).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let tables = ruleset::ruleset(&nat, &outsides, OUTWARD, inside)?;
         nftables::install(&netfilter, &tables)?;
         let udp_timers = Mutex::new(UdpTimers::LINUX);
-        Ok(Router { nat, outsides: outsides.to_vec(), netfilter, tables, udp_timers })
+        Ok(Router { nat, outsides, netfilter, tables, udp_timers })
     }
 
     /// How it behaves.
@@ -55,12 +56,12 @@ impl Router {
         &self.nat
     }
 
-    /// Its outside address, the first where it has a pool of them.
+    /// The first of its outside IPv4 addresses; 0.0.0.0 where it has IPv6 only.
     pub fn outside(&self) -> Ipv4Addr {
-        self.outsides[0]
+        self.outsides.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
 
-    /// All its outside addresses.
+    /// Its outside IPv4 addresses, as many as its NAT says.
     pub fn outsides(&self) -> &[Ipv4Addr] {
         &self.outsides
     }
