@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::address::{OUTWARD, Place};
 use crate::error::Error;
+use crate::nat::ruleset::firewall;
 use crate::nat::ruleset::masquerade::{self, UdpTimers};
 use crate::nat::table::MappingTable;
 use crate::nat::{Egress, Nat, Translation, ruleset};
@@ -90,7 +91,9 @@ impl Router {
         if self.nat.egress != Egress::Portal {
             return Err(Error::NoPortal);
         }
-        nftables::flush(&self.netfilter, Family::Ipv4, ruleset::PORTAL)
+        self.tables
+            .iter()
+            .try_for_each(|table| nftables::flush(&self.netfilter, table.family, ruleset::PORTAL))
     }
 
     /// What it has dropped since it was built or rebooted.
@@ -104,19 +107,26 @@ impl Router {
         })
     }
 
-    /// Its mappings as they are now.
+    /// Its mappings as they are now; the flows of what it does not translate, too.
     pub fn mappings(&self) -> Result<MappingTable, Error> {
-        if self.is_linux() {
-            let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers));
+        let mut all = MappingTable::default();
+        for &Table { family, .. } in &self.tables {
+            let elements = |set| nftables::elements(&self.netfilter, family, set);
+            all = all.and(match (family, self.nat.translation) {
+                (Family::Ipv6, _) | (_, Translation::None) => {
+                    firewall::mappings(&self.nat, family, &elements(firewall::FLOWS)?)
+                }
+                (Family::Ipv4, Translation::Masquerade { .. }) => {
+                    let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
+                    masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers)
+                }
+                (Family::Ipv4, Translation::Modelled) => {
+                    let (mappings, filter) = (elements(ruleset::MAPPINGS)?, elements(ruleset::FILTER)?);
+                    MappingTable::read(&self.nat, self.outside(), &mappings, &filter)
+                }
+            });
         }
-        let elements = |set| nftables::elements(&self.netfilter, Family::Ipv4, set);
-        Ok(MappingTable::read(
-            &self.nat,
-            self.outside(),
-            &elements(ruleset::MAPPINGS)?,
-            &elements(ruleset::FILTER)?,
-        ))
+        Ok(all)
     }
 
     fn is_linux(&self) -> bool {

@@ -1,6 +1,7 @@
 //! From a [`Nat`] to the rules that make it true, by one of three means: [`modelled`] is RFC 4787 itself; a firewall and
 //! a Linux masquerade have rules of their own.
 
+pub(crate) mod firewall;
 pub(crate) mod masquerade;
 mod modelled;
 mod packet;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use super::table::Protocol;
 use super::{Nat, Translation};
 use crate::error::Error;
-use crate::netlink::nftables::{Expr, Table, Verdict};
+use crate::netlink::nftables::{Expr, Family, Table, Verdict};
 
 /// Names that others read.
 pub(crate) const MAPPINGS: &str = "mappings";
@@ -61,15 +62,18 @@ pub(crate) fn ruleset(
     _inside: Ipv4Addr,
 ) -> Result<Vec<Table>, Error> {
     nat.check().map_err(|impossible| Error::Topology(impossible.to_string()))?;
-    match nat.translation {
-        Translation::Modelled => Ok(vec![modelled::table(nat, outside[0], outside_link)]),
-        Translation::Masquerade { input_drop } => {
-            Ok(vec![masquerade::table(input_drop, outside[0], outside_link)])
-        }
-        Translation::None => {
-            Err(Error::system("make the rules of a firewall", std::io::ErrorKind::Unsupported))
-        }
+    let mut tables = Vec::new();
+    if nat.family.has_v4() {
+        tables.push(match nat.translation {
+            Translation::Modelled => modelled::table(nat, outside[0], outside_link),
+            Translation::None => firewall::table(nat, Family::Ipv4, outside_link),
+            Translation::Masquerade { input_drop } => masquerade::table(input_drop, outside[0], outside_link),
+        });
     }
+    if nat.family.has_v6() {
+        tables.push(firewall::table(nat, Family::Ipv6, outside_link));
+    }
+    Ok(tables)
 }
 
 fn refuse(counter: &'static str) -> Vec<Expr> {

@@ -12,6 +12,8 @@
 mod allocate;
 mod icmp;
 
+pub(super) use allocate::opens_or_closes;
+
 use std::net::Ipv4Addr;
 
 use super::packet::{

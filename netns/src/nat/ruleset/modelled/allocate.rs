@@ -179,7 +179,7 @@ impl Flow {
 }
 
 /// Compares the flags of a TCP packet that opens or closes a connection with none at all.
-fn opens_or_closes(step: fn(Register, Vec<u8>) -> Expr) -> Vec<Expr> {
+pub(in crate::nat::ruleset) fn opens_or_closes(step: fn(Register, Vec<u8>) -> Expr) -> Vec<Expr> {
     const FIN_SYN_RST: u8 = 0x07;
     vec![Expr::Load(TCP_FLAGS, SCRATCH), Expr::And(SCRATCH, vec![FIN_SYN_RST]), step(SCRATCH, vec![0])]
 }
