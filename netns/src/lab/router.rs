@@ -40,13 +40,16 @@ pub struct Drops {
 impl Router {
     /// Installs the rules of a router by a socket of its namespace.
     pub(crate) fn start(nat: Nat, place: &Place, netfilter: Socket) -> Result<Self, Error> {
-        let v4 = |address: &IpAddr| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
+        let v4 = |addresses: &[IpAddr]| {
+            let v4 = addresses.iter().filter_map(|address| match address {
+                IpAddr::V4(address) => Some(*address),
+                IpAddr::V6(_) => None,
+            });
+            v4.collect::<Vec<_>>()
         };
-        let outsides: Vec<Ipv4Addr> = place.addresses.iter().filter_map(v4).collect();
-        let inside = place.gateways.iter().find_map(v4).unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let tables = ruleset::ruleset(&nat, &outsides, OUTWARD, inside)?;
+        let outsides = v4(&place.addresses);
+        let inside = v4(&place.gateways).first().copied();
+        let tables = ruleset::rules(&nat, &outsides, OUTWARD, inside)?;
         nftables::install(&netfilter, &tables)?;
         let udp_timers = Mutex::new(UdpTimers::LINUX);
         Ok(Router { nat, outsides, netfilter, tables, udp_timers })

@@ -53,21 +53,21 @@ pub(crate) fn lifetime(protocol: Protocol, left: Duration) -> Duration {
     }
 }
 
-/// The rules of a router with these outside addresses, whose outside link has this index. `inside` is its own address
-/// there: the hosts' follow it.
-pub(crate) fn ruleset(
+/// The rules of a router with these outside addresses, whose outside link has this index; a table for each family.
+/// `inside` is its own address there: those of hosts follow it.
+pub(crate) fn rules(
     nat: &Nat,
-    outside: &[Ipv4Addr],
+    outsides: &[Ipv4Addr],
     outside_link: u32,
-    _inside: Ipv4Addr,
+    inside: Option<Ipv4Addr>,
 ) -> Result<Vec<Table>, Error> {
     nat.check().map_err(|impossible| Error::Topology(impossible.to_string()))?;
     let mut tables = Vec::new();
-    if nat.family.has_v4() {
+    if let (Some(&outside), Some(_inside)) = (outsides.first(), inside) {
         tables.push(match nat.translation {
-            Translation::Modelled => modelled::table(nat, outside[0], outside_link),
+            Translation::Modelled => modelled::table(nat, outside, outside_link),
             Translation::None => firewall::table(nat, Family::Ipv4, outside_link),
-            Translation::Masquerade { input_drop } => masquerade::table(input_drop, outside[0], outside_link),
+            Translation::Masquerade { input_drop } => masquerade::table(input_drop, outside, outside_link),
         });
     }
     if nat.family.has_v6() {
