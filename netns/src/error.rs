@@ -24,6 +24,9 @@ pub enum Error {
     /// The topology names something that it does not have, or has twice.
     #[error("{0}")]
     Topology(String),
+    /// Somebody would log in where there is nothing to log in to.
+    #[error("this router has no portal to log in to")]
+    NoPortal,
 }
 
 impl Error {
@@ -39,6 +42,7 @@ impl Error {
             Error::Topology(_) => {
                 return "give every node its own name and an uplink that is `internet` or a router".into();
             }
+            Error::NoPortal => return "log in only at a router whose NAT is `captive-portal`".into(),
         };
         match source.raw_os_error().map(nix::errno::Errno::from_raw) {
             Some(nix::errno::Errno::EPERM | nix::errno::Errno::EACCES) => {

@@ -1,20 +1,19 @@
 //! A lab: a topology, built. Dropping it removes it.
 
 mod links;
+mod router;
 mod settings;
+
+pub use router::{Drops, Router};
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::address::{Kind, OUTWARD, Place, Plan};
+use crate::address::{Kind, Place, Plan};
 use crate::error::Error;
-use crate::nat::Nat;
-use crate::nat::ruleset;
-use crate::nat::table::MappingTable;
-use crate::netlink::nftables::{self, Table};
 use crate::netlink::{Socket, Subsystem};
 use crate::node::Node;
-use crate::topology::{self, Topology};
+use crate::topology::Topology;
 use settings::Settings;
 
 /// Namespaces, links, addresses, routes and NAT rules of one topology. It shares nothing with any other lab.
@@ -22,26 +21,6 @@ use settings::Settings;
 pub struct Lab {
     nodes: Vec<Node>,
     routers: HashMap<String, Router>,
-}
-
-/// A NAT router of a lab.
-#[derive(Debug)]
-pub struct Router {
-    nat: Nat,
-    outsides: Vec<Ipv4Addr>,
-    netfilter: Socket,
-    table: Table,
-}
-
-/// What a router has dropped since it was started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Drops {
-    /// Inbound packets that its filter did not admit.
-    pub filtered: u64,
-    /// Outbound packets for which no free port was left.
-    pub exhausted: u64,
-    /// Outbound packets of a kind that it does not translate.
-    pub untranslatable: u64,
 }
 
 impl Lab {
@@ -72,7 +51,8 @@ impl Lab {
                     let router = &topology.routers[router];
                     let netfilter = Socket::open(Subsystem::Netfilter)?;
                     // Rules need no links: another core can install them meanwhile.
-                    installing.push((router, scope.spawn(|| Router::install(router, place, netfilter))));
+                    let start = move || Router::start(router.nat, &outsides(place), netfilter);
+                    installing.push((router, scope.spawn(start)));
                 }
             }
             links::link(plan, &nodes, settings::kernel_has_v6())?;
@@ -101,60 +81,11 @@ impl Lab {
     }
 }
 
-impl Router {
-    fn install(router: &topology::Router, place: &Place, netfilter: Socket) -> Result<Self, Error> {
-        let outsides: Vec<Ipv4Addr> = place
-            .addresses
-            .iter()
-            .filter_map(|address| match address {
-                IpAddr::V4(address) => Some(*address),
-                IpAddr::V6(_) => None,
-            })
-            .collect();
-        let outside = outsides.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let table = ruleset::ruleset(&router.nat, outside, OUTWARD);
-        nftables::install(&netfilter, &table)?;
-        Ok(Router { nat: router.nat, outsides, netfilter, table })
-    }
-
-    /// How it behaves.
-    pub fn nat(&self) -> &Nat {
-        &self.nat
-    }
-
-    /// The first of its outside IPv4 addresses; 0.0.0.0 where it has IPv6 only.
-    pub fn outside(&self) -> Ipv4Addr {
-        self.outsides.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED)
-    }
-
-    /// Its outside IPv4 addresses, as many as its NAT says.
-    pub fn outsides(&self) -> &[Ipv4Addr] {
-        &self.outsides
-    }
-
-    /// Ends every mapping, filter entry and counter at once, in one transaction, as losing power would.
-    pub fn reboot(&self) -> Result<(), Error> {
-        nftables::replace(&self.netfilter, &self.table)
-    }
-
-    /// What it has dropped since it was built or rebooted.
-    pub fn drops(&self) -> Result<Drops, Error> {
-        let read = |counter| nftables::packets(&self.netfilter, counter);
-        Ok(Drops {
-            filtered: read(ruleset::FILTERED)?,
-            exhausted: read(ruleset::EXHAUSTED)?,
-            untranslatable: read(ruleset::UNTRANSLATABLE)?,
-        })
-    }
-
-    /// Its mappings as they are now.
-    pub fn mappings(&self) -> Result<MappingTable, Error> {
-        let elements = |set| nftables::elements(&self.netfilter, set);
-        Ok(MappingTable::read(
-            &self.nat,
-            self.outside(),
-            &elements(ruleset::MAPPINGS)?,
-            &elements(ruleset::FILTER)?,
-        ))
-    }
+/// The addresses that a router translates to.
+fn outsides(router: &Place) -> Vec<Ipv4Addr> {
+    let v4 = |address: &IpAddr| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    };
+    router.addresses.iter().filter_map(v4).collect()
 }

@@ -37,6 +37,24 @@ pub struct Vantage {
     pub family: Family,
 }
 
+impl Vantage {
+    /// A public host that has both address families.
+    pub fn public() -> Self {
+        Self { routers: Vec::new(), family: Family::Dual }
+    }
+
+    /// The same place once somebody has logged in at this router: its portal is open. Nothing changes at another.
+    #[must_use]
+    pub fn logged_in(mut self, router: &str) -> Self {
+        for (name, nat) in &mut self.routers {
+            if name == router && nat.egress == Egress::Portal {
+                nat.egress = Egress::Everything;
+            }
+        }
+        self
+    }
+}
+
 /// How two peers are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Path {
@@ -90,16 +108,19 @@ impl Path {
 /// What the oracle expects of two hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prediction {
-    /// `Direct` or `None`.
+    /// `Lan`, `Direct` or `None`; the oracle knows no relays.
     pub path: Path,
     /// What the most indirect of the four selected candidates may be; empty where there is no path.
     pub via: &'static [CandidateType],
     /// Why.
     pub reason: Reason,
+    /// Whether it depends on who speaks first (a quirk of `linux-masquerade`): `path` and `via` are then what happens
+    /// where nobody speaks too early, and nothing else is to be expected of the pair.
+    pub race: bool,
 }
 
 /// Why the oracle says so; [`Reason::words`] tells it with the peers' names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Both are public.
     BothPublic,
@@ -128,9 +149,9 @@ pub enum Reason {
 
 impl Reason {
     /// One sentence with the names of the two peers.
-    pub fn words(self, first: &str, second: &str) -> String {
+    pub fn words(&self, first: &str, second: &str) -> String {
         let pick = |is_first| if is_first { (first, second) } else { (second, first) };
-        match self {
+        match *self {
             Reason::BothPublic => format!("{first} and {second} both have public addresses"),
             Reason::BothKeepTheirPort => {
                 format!(
@@ -168,8 +189,8 @@ impl Reason {
 /// Can these two be joined by UDP with STUN alone and full ICE? Symmetric in its arguments but for the reason.
 pub fn direct_path(first: Access, second: Access) -> Prediction {
     use CandidateType::{Host, PeerReflexive, ServerReflexive};
-    let none = |reason| Prediction { path: Path::None, via: &[], reason };
-    let prflx = |reason| Prediction { path: Path::Direct, via: &[PeerReflexive], reason };
+    let none = |reason| Prediction { path: Path::None, via: &[], reason, race: false };
+    let prflx = |reason| Prediction { path: Path::Direct, via: &[PeerReflexive], reason, race: false };
 
     let (Some(a), Some(b)) = (behaviour(first), behaviour(second)) else {
         return none(Reason::UdpBlocked { first: first == Access::UdpBlocked });
@@ -179,11 +200,13 @@ pub fn direct_path(first: Access, second: Access) -> Prediction {
             path: Path::Direct,
             via: &[ServerReflexive, PeerReflexive],
             reason: Reason::BothKeepTheirPort,
+            race: false,
         },
         (true, true) => Prediction {
             path: Path::Direct,
             via: &[Host, ServerReflexive, PeerReflexive],
             reason: Reason::BothPublic,
+            race: false,
         },
         (true, false) | (false, true) => {
             let mover_is_first = a.0 != Mapping::EndpointIndependent;

@@ -33,6 +33,8 @@ pub(crate) const FILTERED: &str = "filtered";
 pub(crate) const EXHAUSTED: &str = "exhausted";
 /// Outbound packets that this router does not translate.
 pub(crate) const UNTRANSLATABLE: &str = "untranslatable";
+/// Outbound packets that the egress policy does not let leave.
+pub(crate) const REFUSED: &str = "refused";
 
 const REVERSE: &str = "reverse";
 const SAME: &str = "same";
@@ -74,7 +76,7 @@ pub(crate) fn ruleset(nat: &Nat, outside: Ipv4Addr, outside_link: u32) -> Table 
     ];
     chains.extend(rules.allocate());
     chains.extend(rules.icmp());
-    Table { counters: vec![FILTERED, EXHAUSTED, UNTRANSLATABLE], sets: rules.sets(), chains }
+    Table { counters: vec![FILTERED, EXHAUSTED, UNTRANSLATABLE, REFUSED], sets: rules.sets(), chains }
 }
 
 struct Rules<'a> {
