@@ -7,9 +7,8 @@ mod settings;
 pub use router::{Drops, Router};
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
 
-use crate::address::{Kind, Place, Plan};
+use crate::address::{Kind, Plan};
 use crate::error::Error;
 use crate::netlink::{Socket, Subsystem};
 use crate::node::Node;
@@ -51,8 +50,10 @@ impl Lab {
                     let router = &topology.routers[router];
                     let netfilter = Socket::open(Subsystem::Netfilter)?;
                     // Rules need no links: another core can install them meanwhile.
-                    let start = move || Router::start(router.nat, &outsides(place), netfilter);
-                    installing.push((router, scope.spawn(start)));
+                    installing.push((
+                        router,
+                        scope.spawn(|| Router::start(router.nat, &place.addresses, netfilter)),
+                    ));
                 }
             }
             links::link(plan, &nodes, settings::kernel_has_v6())?;
@@ -79,13 +80,4 @@ impl Lab {
     pub fn router(&self, name: &str) -> Option<&Router> {
         self.routers.get(name)
     }
-}
-
-/// The addresses that a router translates to.
-fn outsides(router: &Place) -> Vec<Ipv4Addr> {
-    let v4 = |address: &IpAddr| match address {
-        IpAddr::V4(address) => Some(*address),
-        IpAddr::V6(_) => None,
-    };
-    router.addresses.iter().filter_map(v4).collect()
 }
