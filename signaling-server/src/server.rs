@@ -1,9 +1,10 @@
 //! The accept loop and the drain.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -20,8 +21,8 @@ use crate::switchboard::Switchboard;
 /// What a server is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where to listen; port 0 is any free one.
-    pub listen: SocketAddr,
+    /// Where to listen, one place or more; port 0 is any free one. All lead to the same room.
+    pub listen: Vec<SocketAddr>,
     /// What a client may take up.
     pub limits: Limits,
 }
@@ -34,57 +35,63 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { listen: Config::LISTEN, limits: Limits::default() }
+        Config { listen: vec![Config::LISTEN], limits: Limits::default() }
     }
 }
 
 /// A server that listens, and serves once it is told to.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
     limits: Limits,
 }
 
 impl Server {
     /// Listens: from here on clients can connect, and wait to be served.
     pub async fn bind(config: Config) -> Result<Server, Error> {
-        let failed = |source| Error::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Server { listener, address, limits: config.limits })
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        for address in config.listen {
+            let failed = |source| Error::Listen { address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            addresses.push(listener.local_addr().map_err(failed)?);
+            listeners.push(listener);
+        }
+        Ok(Server { listeners, addresses, limits: config.limits })
     }
 
-    /// Where it listens, with the real port.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    /// Where it listens, with the real ports, in the order of [`Config::listen`].
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Serves until `shutdown` is ready, then closes every client with 1001 and waits for them, but never longer
     /// than [`Limits::drain`].
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let Server { listener, address, limits } = self;
+        let Server { listeners, addresses, limits } = self;
         let drain = limits.drain;
         let switchboard = Switchboard::new(limits);
         let mut sessions = JoinSet::new();
-        let mut pause = Pause::default();
+        let mut entrance = Entrance { listeners, next: 0, pause: SHORTEST_PAUSE };
         let mut shutdown = pin!(shutdown);
         let mut announcer = pin!(switchboard.announce());
-        info!(%address, "serving");
+        for address in addresses {
+            info!(%address, "serving");
+        }
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 () = &mut announcer => {}
                 Some(ended) = sessions.join_next() => note_panic(ended),
-                (stream, peer) = accept(&listener, &mut pause) => {
+                (stream, peer) = entrance.accept() => {
                     let seat = switchboard.connect();
                     debug!(connection = seat.connection.0, %peer, "connected");
                     sessions.spawn(session::run(stream, seat));
                 }
             }
         }
-        drop(listener);
+        drop(entrance);
         info!(clients = sessions.len(), "stopping");
         switchboard.close_all(Closing::GoingAway);
         let emptied = async {
@@ -98,36 +105,52 @@ impl Server {
     }
 }
 
-/// The time between two attempts to accept, while the system refuses: 10 ms, doubled up to a second.
+/// Where clients come in.
 #[derive(Debug)]
-struct Pause(Duration);
-
-impl Default for Pause {
-    fn default() -> Pause {
-        Pause(Duration::from_millis(10))
-    }
+struct Entrance {
+    listeners: Vec<TcpListener>,
+    /// The listener that is asked first, so that a crowd at one keeps nobody out at another.
+    next: usize,
+    /// The time between two attempts to accept, while the system refuses.
+    pause: Duration,
 }
 
-/// The next client. An error is never the end: when descriptors have run out, some come back.
-async fn accept(listener: &TcpListener, pause: &mut Pause) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                *pause = Pause::default();
-                // Frames are small, and each is somebody's wait.
-                if let Err(error) = stream.set_nodelay(true) {
-                    debug!(%error, "no TCP_NODELAY");
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Entrance {
+    /// The next client. An error is never the end: when descriptors have run out, some come back.
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match poll_fn(|context| self.poll_accept(context)).await {
+                Ok((stream, peer)) => {
+                    self.pause = SHORTEST_PAUSE;
+                    // Frames are small, and each is somebody's wait.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        debug!(%error, "no TCP_NODELAY");
+                    }
+                    return (stream, peer);
                 }
-                return (stream, peer);
-            }
-            // That client has gone; the next one has done nothing wrong.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                warn!(%error, pause = ?pause.0, "cannot accept");
-                sleep(pause.0).await;
-                pause.0 = (pause.0 * 2).min(Duration::from_secs(1));
+                // That client has gone; the next one has done nothing wrong.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    warn!(%error, pause = ?self.pause, "cannot accept");
+                    sleep(self.pause).await;
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
             }
         }
+    }
+
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let number = self.listeners.len();
+        for at in (0..number).map(|step| (self.next + step) % number) {
+            if let Poll::Ready(accepted) = self.listeners[at].poll_accept(context) {
+                self.next = (at + 1) % number;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
     }
 }
 

@@ -1,13 +1,16 @@
 //! A router of a lab while it runs: its counters, its mappings, its reboot.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::address::OUTWARD;
 use crate::error::Error;
+use crate::nat::ruleset::masquerade::{self, UdpTimers};
 use crate::nat::table::MappingTable;
-use crate::nat::{Egress, Nat, ruleset};
-use crate::netlink::Socket;
-use crate::netlink::nftables::{self, Table};
+use crate::nat::{Egress, Nat, Translation, ruleset};
+use crate::netlink::nftables::{self, Family, Table};
+use crate::netlink::{Socket, conntrack};
 
 /// A NAT router of a lab.
 #[derive(Debug)]
@@ -15,7 +18,9 @@ pub struct Router {
     nat: Nat,
     outsides: Vec<Ipv4Addr>,
     netfilter: Socket,
-    table: Table,
+    tables: Vec<Table>,
+    /// Means something to `masquerade` only.
+    udp_timers: Mutex<UdpTimers>,
 }
 
 /// What a router has dropped since it was started.
@@ -33,10 +38,16 @@ pub struct Drops {
 
 impl Router {
     /// Installs the rules of a router by a socket of its namespace.
-    pub(crate) fn start(nat: Nat, outsides: &[Ipv4Addr], netfilter: Socket) -> Result<Self, Error> {
-        let table = ruleset::ruleset(&nat, outsides[0], OUTWARD);
-        nftables::install(&netfilter, &table)?;
-        Ok(Router { nat, outsides: outsides.to_vec(), netfilter, table })
+    pub(crate) fn start(nat: Nat, addresses: &[IpAddr], netfilter: Socket) -> Result<Self, Error> {
+        let v4 = |address: &IpAddr| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        };
+        let outsides: Vec<Ipv4Addr> = addresses.iter().filter_map(v4).collect();
+        let tables = ruleset::rules(&nat, &outsides, OUTWARD);
+        nftables::install(&netfilter, &tables)?;
+        let udp_timers = Mutex::new(UdpTimers::LINUX);
+        Ok(Router { nat, outsides, netfilter, tables, udp_timers })
     }
 
     /// How it behaves.
@@ -44,19 +55,33 @@ impl Router {
         &self.nat
     }
 
-    /// Its outside address, the first where it has a pool of them.
+    /// The first of its outside IPv4 addresses; 0.0.0.0 where it has IPv6 only.
     pub fn outside(&self) -> Ipv4Addr {
-        self.outsides[0]
+        self.outsides.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
 
-    /// All its outside addresses.
+    /// Its outside IPv4 addresses, as many as its NAT says.
     pub fn outsides(&self) -> &[Ipv4Addr] {
         &self.outsides
     }
 
-    /// Ends every mapping, filter entry, counter and login at once, in one transaction, as losing power would.
+    /// Ends every mapping, filter entry, counter and login at once, in one transaction, as losing power would. (Where
+    /// it is the kernel that tracks connections, they end in a second step.)
     pub fn reboot(&self) -> Result<(), Error> {
-        nftables::replace(&self.netfilter, &self.table)
+        nftables::replace(&self.netfilter, &self.tables)?;
+        if self.is_linux() { conntrack::forget(&self.netfilter) } else { Ok(()) }
+    }
+
+    /// Shortens the UDP timers of a `linux-masquerade` router, which are Linux's own otherwise (30 s and 120 s): that of
+    /// a flow which is young or goes one way, and that of a stream. Whole seconds. A reboot keeps them.
+    pub fn remember_udp(&self, young: Duration, stream: Duration) -> Result<(), Error> {
+        if !self.is_linux() {
+            return Err(Error::NotLinux);
+        }
+        let mut timers = self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
+        conntrack::remember_udp(&self.netfilter, young, stream)?;
+        *timers = UdpTimers { young, stream };
+        Ok(())
     }
 
     /// Somebody logs in at its captive portal: from now on everything leaves. Refused by a router without one.
@@ -69,7 +94,10 @@ impl Router {
 
     /// What it has dropped since it was built or rebooted.
     pub fn drops(&self) -> Result<Drops, Error> {
-        let read = |counter| nftables::packets(&self.netfilter, counter);
+        let read = |counter| {
+            let of = |table: &Table| nftables::packets(&self.netfilter, table.family, counter);
+            self.tables.iter().map(of).sum::<Result<u64, _>>()
+        };
         Ok(Drops {
             filtered: read(ruleset::FILTERED)?,
             exhausted: read(ruleset::EXHAUSTED)?,
@@ -80,12 +108,20 @@ impl Router {
 
     /// Its mappings as they are now.
     pub fn mappings(&self) -> Result<MappingTable, Error> {
-        let elements = |set| nftables::elements(&self.netfilter, set);
+        let elements = |set| nftables::elements(&self.netfilter, Family::Ip, set);
+        if self.is_linux() {
+            let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers));
+        }
         Ok(MappingTable::read(
             &self.nat,
             self.outside(),
             &elements(ruleset::MAPPINGS)?,
             &elements(ruleset::FILTER)?,
         ))
+    }
+
+    fn is_linux(&self) -> bool {
+        matches!(self.nat.translation, Translation::Masquerade { .. })
     }
 }

@@ -11,14 +11,15 @@
 
 mod allocate;
 mod icmp;
+pub(crate) mod masquerade;
 mod packet;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::table::Protocol;
-use super::{Filtering, Nat};
-use crate::netlink::nftables::{Chain, Checksum, Expr, Hook, Meta, Set, Table, Verdict};
+use super::{Filtering, Nat, Translation};
+use crate::netlink::nftables::{Chain, Checksum, Expr, Family, Hook, Meta, Set, Table, Verdict};
 use packet::{
     DESTINATION, DESTINATION_PORT, ICMP, INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE_PORT, PROTOCOL_AGAIN,
     REMOTE, REMOTE_PORT, SCRATCH, SOURCE, SOURCE_PORT, TCP, UDP, is_protocol,
@@ -35,6 +36,9 @@ pub(crate) const EXHAUSTED: &str = "exhausted";
 pub(crate) const UNTRANSLATABLE: &str = "untranslatable";
 /// Outbound packets that the egress policy does not let leave.
 pub(crate) const REFUSED: &str = "refused";
+
+/// Every table counts all kinds of drops, also those that it never makes.
+const COUNTERS: [&str; 4] = [FILTERED, EXHAUSTED, UNTRANSLATABLE, REFUSED];
 
 const REVERSE: &str = "reverse";
 const SAME: &str = "same";
@@ -62,8 +66,17 @@ pub(crate) fn lifetime(protocol: Protocol, left: Duration) -> Duration {
     }
 }
 
-/// The rules of a router with this outside address, whose outside link has this index.
-pub(crate) fn ruleset(nat: &Nat, outside: Ipv4Addr, outside_link: u32) -> Table {
+/// The rules of a router with these outside addresses, whose outside link has this index; a table for each family.
+pub(crate) fn rules(nat: &Nat, outsides: &[Ipv4Addr], outside_link: u32) -> Vec<Table> {
+    let Some(&outside) = outsides.first() else { return Vec::new() };
+    vec![match nat.translation {
+        Translation::Modelled => modelled(nat, outside, outside_link),
+        Translation::None => modelled(nat, outside, outside_link),
+        Translation::Masquerade { input_drop } => masquerade::table(input_drop, outside, outside_link),
+    }]
+}
+
+fn modelled(nat: &Nat, outside: Ipv4Addr, outside_link: u32) -> Table {
     let rules =
         Rules { nat, outside: outside.octets().to_vec(), outside_link: outside_link.to_ne_bytes().to_vec() };
     let chain = |name, rules| Chain { name, hook: None, rules };
@@ -76,7 +89,7 @@ pub(crate) fn ruleset(nat: &Nat, outside: Ipv4Addr, outside_link: u32) -> Table 
     ];
     chains.extend(rules.allocate());
     chains.extend(rules.icmp());
-    Table { counters: vec![FILTERED, EXHAUSTED, UNTRANSLATABLE, REFUSED], sets: rules.sets(), chains }
+    Table { family: Family::Ip, counters: COUNTERS.to_vec(), sets: rules.sets(), chains }
 }
 
 struct Rules<'a> {

@@ -53,6 +53,20 @@ pub(crate) enum Meta {
     TransportProtocol = 16,
 }
 
+/// What to read of the connection that a packet belongs to; a rule that reads any makes the kernel track connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    /// One bit, see [`INVALID`]..; 4 bytes.
+    State = 0,
+    /// The packets of both directions; 8 bytes. A rule that reads them makes the kernel count them.
+    Packets = 14,
+}
+
+/// Bits of [`Tracking::State`], as a register holds them.
+pub(crate) const INVALID: u32 = 1;
+pub(crate) const ESTABLISHED: u32 = 1 << 1;
+pub(crate) const RELATED: u32 = 1 << 2;
+
 /// How `numgen` counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Generator {
@@ -74,6 +88,8 @@ pub(crate) enum Verdict {
 pub(crate) enum Expr {
     /// Load a property of the packet.
     LoadMeta(Meta, Register),
+    /// Load a property of the connection that the packet belongs to.
+    LoadTracking(Tracking, Register),
     /// Load bytes of the packet.
     Load(Field, Register),
     /// Load a constant.
@@ -98,6 +114,8 @@ pub(crate) enum Expr {
     Add { set: &'static str, key: Register, value: Register, lifetime: Duration },
     /// A number in `first .. first + count`, in network byte order.
     Port { first: u16, count: u16, how: Generator, into: Register },
+    /// Translate the source of the connection to the address of the link by which it leaves (in a `nat` chain only).
+    Masquerade,
     /// Count the packet.
     Count(&'static str),
     /// Never evaluated: a rule that holds it makes the kernel put fragments together before the first chain, for as
@@ -122,7 +140,17 @@ pub(crate) struct Set {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hook {
     Prerouting(i32),
+    Input(i32),
     Forward(i32),
+    /// After routing, asked only about the first packet of a connection, to decide its translation.
+    Translate(i32),
+}
+
+/// Whose packets a table sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    Ip = 2,
+    Ip6 = 10,
 }
 
 /// Rules that are tried in order.
@@ -137,6 +165,7 @@ pub(crate) struct Chain {
 /// All that one table holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table {
+    pub(crate) family: Family,
     pub(crate) counters: Vec<&'static str>,
     pub(crate) sets: Vec<Set>,
     pub(crate) chains: Vec<Chain>,
@@ -152,7 +181,6 @@ pub(crate) struct Element {
 }
 
 const TABLE: &str = "nat";
-const NFPROTO_IPV4: u8 = 2;
 const SUBSYSTEM: u16 = 10;
 const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_APPEND: u16 = 0x800;
@@ -168,51 +196,29 @@ const GETSETELEM: u16 = 13;
 const NEWOBJ: u16 = 18;
 const GETOBJ: u16 = 19;
 
-/// Installs the table where there is none yet.
-pub(crate) fn install(socket: &Socket, table: &Table) -> Result<(), Error> {
-    commit(socket, table, |_| ())
+/// Installs the tables where there are none yet.
+pub(crate) fn install(socket: &Socket, tables: &[Table]) -> Result<(), Error> {
+    commit(socket, tables, |_| ())
 }
 
-/// Installs the table in place of the one before it: its sets, its counters and its state are gone in the same
-/// transaction.
-pub(crate) fn replace(socket: &Socket, table: &Table) -> Result<(), Error> {
-    commit(socket, table, |batch| {
-        message(batch, "delete the old NAT table", DELTABLE, 0, |w| {
-            w.text(1, TABLE);
-        });
+/// Installs the tables in place of those of the same families before them: their sets, counters and state are gone in
+/// the same transaction.
+pub(crate) fn replace(socket: &Socket, tables: &[Table]) -> Result<(), Error> {
+    commit(socket, tables, |batch| {
+        for table in tables {
+            message(batch, table.family, "delete the old NAT table", DELTABLE, 0, |w| {
+                w.text(1, TABLE);
+            });
+        }
     })
 }
 
-fn commit(socket: &Socket, table: &Table, before: impl FnOnce(&mut Batch)) -> Result<(), Error> {
+fn commit(socket: &Socket, tables: &[Table], before: impl FnOnce(&mut Batch)) -> Result<(), Error> {
     let mut batch = Batch::new();
     batch.request("begin a transaction", 0x10, 0, |w| generic(w, 0, SUBSYSTEM));
     before(&mut batch);
-    message(&mut batch, "create the NAT table", NEWTABLE, NLM_F_CREATE, |w| {
-        w.text(1, TABLE);
-    });
-    for name in &table.counters {
-        message(&mut batch, format!("create counter {name}"), NEWOBJ, NLM_F_CREATE, |w| {
-            w.text(1, TABLE).text(2, name).be32(3, NFT_OBJECT_COUNTER).nest(4, |_| ());
-        });
-    }
-    for (index, set) in table.sets.iter().enumerate() {
-        message(&mut batch, format!("create set {}", set.name), NEWSET, NLM_F_CREATE, |w| {
-            set.encode(w, index as u32 + 1)
-        });
-    }
-    // Every chain before any rule: verdicts name chains.
-    for chain in &table.chains {
-        message(&mut batch, format!("create chain {}", chain.name), NEWCHAIN, NLM_F_CREATE, |w| {
-            chain.encode(w)
-        });
-    }
-    for chain in &table.chains {
-        for (number, rule) in chain.rules.iter().enumerate() {
-            let what = format!("create rule {} of chain {}", number + 1, chain.name);
-            message(&mut batch, what, NEWRULE, NLM_F_CREATE | NLM_F_APPEND, |w| {
-                w.text(1, TABLE).text(2, chain.name).nest(4, |w| rule.iter().for_each(|expr| expr.encode(w)));
-            });
-        }
+    for table in tables {
+        table.create(&mut batch);
     }
     batch.acknowledge_here();
     batch.request("commit the rules", 0x11, 0, |w| generic(w, 0, SUBSYSTEM));
@@ -220,9 +226,9 @@ fn commit(socket: &Socket, table: &Table, before: impl FnOnce(&mut Batch)) -> Re
 }
 
 /// The packets that a counter has counted.
-pub(crate) fn packets(socket: &Socket, counter: &str) -> Result<u64, Error> {
+pub(crate) fn packets(socket: &Socket, family: Family, counter: &str) -> Result<u64, Error> {
     let mut batch = Batch::new();
-    message(&mut batch, format!("read counter {counter}"), GETOBJ, 0, |w| {
+    message(&mut batch, family, format!("read counter {counter}"), GETOBJ, 0, |w| {
         w.text(1, TABLE).text(2, counter).be32(3, NFT_OBJECT_COUNTER);
     });
     let mut packets = 0;
@@ -234,9 +240,9 @@ pub(crate) fn packets(socket: &Socket, counter: &str) -> Result<u64, Error> {
 }
 
 /// The elements of a set.
-pub(crate) fn elements(socket: &Socket, set: &str) -> Result<Vec<Element>, Error> {
+pub(crate) fn elements(socket: &Socket, family: Family, set: &str) -> Result<Vec<Element>, Error> {
     let mut batch = Batch::new();
-    message(&mut batch, format!("list set {set}"), GETSETELEM, NLM_F_DUMP, |w| {
+    message(&mut batch, family, format!("list set {set}"), GETSETELEM, NLM_F_DUMP, |w| {
         w.text(1, TABLE).text(2, set);
     });
     let mut found = Vec::new();
@@ -245,6 +251,38 @@ pub(crate) fn elements(socket: &Socket, set: &str) -> Result<Vec<Element>, Error
         found.extend(wire::attributes(list).filter_map(|(_, element)| Element::decode(element)));
     })?;
     Ok(found)
+}
+
+impl Table {
+    fn create(&self, batch: &mut Batch) {
+        let mut create = |what: String, kind, flags, write: &dyn Fn(&mut Writer<'_>)| {
+            message(batch, self.family, what, kind, NLM_F_CREATE | flags, write);
+        };
+        create("create the NAT table".to_owned(), NEWTABLE, 0, &|w| {
+            w.text(1, TABLE);
+        });
+        for name in &self.counters {
+            create(format!("create counter {name}"), NEWOBJ, 0, &|w| {
+                w.text(1, TABLE).text(2, name).be32(3, NFT_OBJECT_COUNTER).nest(4, |_| ());
+            });
+        }
+        for (index, set) in self.sets.iter().enumerate() {
+            create(format!("create set {}", set.name), NEWSET, 0, &|w| set.encode(w, index as u32 + 1));
+        }
+        // Every chain before any rule: verdicts name chains.
+        for chain in &self.chains {
+            create(format!("create chain {}", chain.name), NEWCHAIN, 0, &|w| chain.encode(w));
+        }
+        for chain in &self.chains {
+            for (number, rule) in chain.rules.iter().enumerate() {
+                let what = format!("create rule {} of chain {}", number + 1, chain.name);
+                create(what, NEWRULE, NLM_F_APPEND, &|w| {
+                    w.text(1, TABLE).text(2, chain.name);
+                    w.nest(4, |w| rule.iter().for_each(|expr| expr.encode(w, self.family)));
+                });
+            }
+        }
+    }
 }
 
 impl Element {
@@ -280,20 +318,22 @@ impl Chain {
     fn encode(&self, w: &mut Writer<'_>) {
         w.text(1, TABLE).text(3, self.name);
         if let Some(hook) = self.hook {
-            let (number, priority) = match hook {
-                Hook::Prerouting(priority) => (0, priority),
-                Hook::Forward(priority) => (2, priority),
+            let (number, priority, kind) = match hook {
+                Hook::Prerouting(priority) => (0, priority, "filter"),
+                Hook::Input(priority) => (1, priority, "filter"),
+                Hook::Forward(priority) => (2, priority, "filter"),
+                Hook::Translate(priority) => (4, priority, "nat"),
             };
             w.nest(4, |w| {
                 w.be32(1, number).be32(2, priority as u32);
             })
-            .text(7, "filter");
+            .text(7, kind);
         }
     }
 }
 
 impl Expr {
-    fn encode(&self, w: &mut Writer<'_>) {
+    fn encode(&self, w: &mut Writer<'_>, family: Family) {
         let mut expr = |name: &str, write: &dyn Fn(&mut Writer<'_>)| {
             const NFTA_LIST_ELEM: u16 = 1;
             w.nest(NFTA_LIST_ELEM, |w| {
@@ -304,6 +344,10 @@ impl Expr {
             Expr::LoadMeta(what, to) => expr("meta", &|w| {
                 w.be32(1, to.number()).be32(2, *what as u32);
             }),
+            Expr::LoadTracking(what, to) => expr("ct", &|w| {
+                w.be32(1, to.number()).be32(2, *what as u32);
+            }),
+            Expr::Masquerade => expr("masq", &|_| ()),
             Expr::Mark(from) => expr("meta", &|w| {
                 w.be32(3, from.number()).be32(2, Meta::Mark as u32);
             }),
@@ -362,7 +406,7 @@ impl Expr {
                 w.be32(1, NFT_OBJECT_COUNTER).text(2, counter);
             }),
             Expr::Defragment(port) => expr("tproxy", &|w| {
-                w.be32(1, u32::from(NFPROTO_IPV4)).be32(3, port.number());
+                w.be32(1, family as u32).be32(3, port.number());
             }),
             Expr::Verdict(verdict) => expr("immediate", &|w| {
                 const NFT_REG_VERDICT: u32 = 0;
@@ -432,13 +476,14 @@ impl Verdict {
 
 fn message(
     batch: &mut Batch,
+    family: Family,
     what: impl Into<String>,
     kind: u16,
     flags: u16,
     write: impl FnOnce(&mut Writer<'_>),
 ) {
     batch.request(what, SUBSYSTEM << 8 | kind, flags, |w| {
-        generic(w, NFPROTO_IPV4, 0);
+        generic(w, family as u8, 0);
         write(w);
     });
 }

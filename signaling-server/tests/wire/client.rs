@@ -29,10 +29,10 @@ impl TestServer {
     }
 
     pub(crate) async fn with(limits: Limits) -> TestServer {
-        let listen = "127.0.0.1:0".parse().unwrap();
+        let listen = vec!["127.0.0.1:0".parse().unwrap()];
         let server = Server::bind(Config { listen, limits }).await.unwrap();
         let (stop, stopped) = oneshot::channel();
-        let address = server.local_addr();
+        let address = server.local_addrs()[0];
         let serving = tokio::spawn(server.serve(async {
             let _ = stopped.await;
         }));

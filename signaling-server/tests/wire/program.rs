@@ -50,6 +50,26 @@ async fn port_says_where_to_listen_and_listen_wins_over_it() {
 }
 
 #[tokio::test]
+async fn clients_of_several_doors_meet_in_one_room() {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0"]).stdout(Stdio::piped());
+    let mut child = command.kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut clients = Vec::new();
+    for (id, host) in [("alice", "127.0.0.1"), ("bob", "127.0.0.2")] {
+        let line = before_it_hangs(lines.next_line()).await.unwrap().unwrap();
+        let address: SocketAddr = line.strip_prefix("listening on ").expect(&line).parse().unwrap();
+        assert_eq!(address.ip().to_string(), host);
+        let mut client = Client::connect(address).await;
+        client.register(id).await;
+        clients.push(client);
+    }
+    assert_eq!(clients[1].list().await, ["alice"]);
+    clients[1].send(r#"{"type":"offer","to":"alice","sdp":"across"}"#).await;
+    while !clients[0].message().await.contains("across") {}
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_one_error_with_help_and_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = taken.local_addr().unwrap().to_string();
