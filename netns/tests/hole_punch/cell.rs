@@ -238,8 +238,11 @@ pub(crate) fn topology(vantages: [&Vantage; 2]) -> Topology {
             .iter()
             .fold(topology, |topology, host| topology.host(host, Uplink::Lan("lan".to_owned())));
     }
-    for (host, router) in HOSTS.iter().zip(innermost) {
-        topology = topology.host(host, router.map_or(Uplink::Internet, Uplink::from));
+    for ((host, vantage), router) in HOSTS.iter().zip(vantages).zip(innermost) {
+        topology = match router {
+            Some(router) => topology.host(host, router.into()),
+            None => topology.public_host(host, vantage.family),
+        };
     }
     topology
 }
@@ -248,7 +251,7 @@ fn bind(lab: &Lab, node: &str, port: u16, version: Version) -> UdpSocket {
     let node = lab.node(node).unwrap();
     let address: IpAddr = match version {
         Version::V4 => node.address().into(),
-        Version::V6 => unimplemented!(),
+        Version::V6 => node.addresses_v6()[0].into(),
     };
     let socket = node.within(|| UdpSocket::bind(SocketAddr::new(address, port)).unwrap()).unwrap();
     socket.set_nonblocking(true).unwrap();

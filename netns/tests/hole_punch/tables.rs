@@ -1,17 +1,10 @@
 //! Everybody with everybody, by the clock: all presets at five skews, the nine pairs of mapping and filtering at three.
 
-use std::net::SocketAddr;
-
 use netns::nat::table::Protocol;
-use netns::nat::{Allocation, Filtering, Mapping, Nat, Preset, Translation, Vantage, predict};
+use netns::nat::{Nat, Preset, Translation, Vantage, predict};
 
 use crate::cell::{Cell, HOSTS, Order, Seen};
-use crate::verdict::{behind, judge, shown, summary, table};
-
-const MAPPINGS: [Mapping; 3] =
-    [Mapping::EndpointIndependent, Mapping::AddressDependent, Mapping::AddressAndPortDependent];
-const FILTERINGS: [Filtering; 3] =
-    [Filtering::EndpointIndependent, Filtering::AddressDependent, Filtering::AddressAndPortDependent];
+use crate::verdict::{behind, judge, nine, shown, summary, table};
 
 #[test]
 fn every_two_presets_meet_or_not_as_the_oracle_says_at_every_skew() {
@@ -22,18 +15,8 @@ fn every_two_presets_meet_or_not_as_the_oracle_says_at_every_skew() {
 
 #[test]
 fn all_81_pairs_of_mapping_and_filtering_meet_or_not_as_the_oracle_says_and_nobody_rewrites_a_source() {
-    let pairs = MAPPINGS.into_iter().flat_map(|mapping| FILTERINGS.map(|filtering| (mapping, filtering)));
-    let kinds: Vec<(String, Option<Nat>)> = pairs
-        .enumerate()
-        .map(|(index, (mapping, filtering))| {
-            // Both ways to choose a port have their turn.
-            let allocation = if index % 2 == 0 { Allocation::Preserve } else { Allocation::Random };
-            (
-                format!("{}/{}", short(mapping.name()), short(filtering.name())),
-                Some(Nat::new(mapping, filtering, allocation)),
-            )
-        })
-        .collect();
+    let name = |nat: &Nat| format!("{}/{}", short(nat.mapping.name()), short(nat.filtering.name()));
+    let kinds: Vec<(String, Option<Nat>)> = nine().into_iter().map(|nat| (name(&nat), Some(nat))).collect();
     judge_table(&kinds, &[-50, 0, 50], |cell, seen| {
         sources_are_those_that_sent(cell, seen, 0)?;
         sources_are_those_that_sent(cell, seen, 1)
@@ -98,9 +81,8 @@ fn sources_are_those_that_sent(cell: &Cell, seen: &Seen, side: usize) -> Result<
     for heard in &seen.heard[side] {
         let is_its = mappings.entries.iter().any(|entry| {
             entry.protocol == Protocol::Udp
-                && SocketAddr::from(entry.outside) == heard.from
+                && entry.outside == heard.from
                 && entry.remote.is_none_or(|remote| {
-                    let remote = SocketAddr::from(remote);
                     remote.ip() == heard.to.ip() && [0, heard.to.port()].contains(&remote.port())
                 })
         });

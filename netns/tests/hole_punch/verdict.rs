@@ -3,12 +3,25 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use netns::nat::{Family, Nat, Path, Prediction, Vantage, predict};
+use netns::nat::{Allocation, Family, Filtering, Mapping, Nat, Path, Prediction, Vantage, predict};
 
-use crate::cell::{Cell, FORCED, Order, Seen};
+use crate::cell::{Cell, FORCED, Seen};
 
 /// Labs that stand at one time. Most of the time they wait.
 const AT_ONCE: usize = 24;
+
+pub(crate) const MAPPINGS: [Mapping; 3] =
+    [Mapping::EndpointIndependent, Mapping::AddressDependent, Mapping::AddressAndPortDependent];
+pub(crate) const FILTERINGS: [Filtering; 3] =
+    [Filtering::EndpointIndependent, Filtering::AddressDependent, Filtering::AddressAndPortDependent];
+
+/// All pairs of mapping and filtering. Both ways to choose a port have their turn.
+pub(crate) fn nine() -> [Nat; 9] {
+    std::array::from_fn(|index| {
+        let allocation = if index % 2 == 0 { Allocation::Preserve } else { Allocation::Random };
+        Nat::new(MAPPINGS[index / 3], FILTERINGS[index % 3], allocation)
+    })
+}
 
 /// A host behind these routers, innermost first.
 pub(crate) fn behind(routers: &[(&str, Nat)]) -> Vantage {
@@ -16,13 +29,29 @@ pub(crate) fn behind(routers: &[(&str, Nat)]) -> Vantage {
     Vantage { routers, family: Family::Ipv4 }
 }
 
-/// Judges a pair in all forced orders; panics with all that differs.
-pub(crate) fn meet_as_said(first: &Vantage, second: &Vantage) {
-    let said = predict(first, second);
-    let cell = Cell::new([first, second]);
-    let seen = FORCED.map(|order| cell.punch(order));
-    if let Err(why) = judge(&said, &seen) {
-        panic!("{why}\n{first:?}\n{second:?}");
+/// Judges every pair in all forced orders, where the oracle is sure of it; panics with all that differs.
+pub(crate) fn all_meet_as_said(pairs: &[(Vantage, Vantage)]) {
+    let wrong = many(pairs, |(first, second)| {
+        let said = predict(first, second);
+        let cell = Cell::new([first, second]);
+        let seen = FORCED.map(|order| cell.punch(order));
+        let judged = if said.race { Ok(()) } else { judge(&said, &seen) };
+        judged.err().map(|why| format!("{}\n  {} with {}", why, place(first), place(second)))
+    });
+    let wrong: Vec<String> = wrong.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{} of {} pairs:\n{}", wrong.len(), pairs.len(), wrong.join("\n"));
+}
+
+/// A vantage in a line.
+fn place(vantage: &Vantage) -> String {
+    let routers = vantage.routers.iter().map(|(name, nat)| {
+        let (mapping, filtering, hairpin) = (nat.mapping.name(), nat.filtering.name(), nat.hairpin);
+        format!("{name} ({:?} {mapping}/{filtering} {hairpin:?})", nat.translation)
+    });
+    if vantage.routers.is_empty() {
+        "a public host".to_owned()
+    } else {
+        routers.collect::<Vec<_>>().join(" < ")
     }
 }
 
@@ -66,22 +95,27 @@ pub(crate) fn word(seen: &Seen) -> &'static str {
 
 /// Does something for every two of them, many at a time; the results are in order.
 pub(crate) fn table<K: Sync, T: Send>(kinds: &[K], cell: impl Fn(&K, &K) -> T + Sync) -> Vec<Vec<T>> {
+    let pairs: Vec<(&K, &K)> = kinds.iter().flat_map(|a| kinds.iter().map(move |b| (a, b))).collect();
+    let mut results = many(&pairs, |(a, b)| cell(a, b)).into_iter();
+    kinds.iter().map(|_| results.by_ref().take(kinds.len()).collect()).collect()
+}
+
+/// Does something for every one of them, many at a time; the results are in order.
+pub(crate) fn many<J: Sync, T: Send>(jobs: &[J], work: impl Fn(&J) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<T>>> = (0..kinds.len().pow(2)).map(|_| Mutex::new(None)).collect();
+    let results: Vec<Mutex<Option<T>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let index = next.fetch_add(1, Ordering::Relaxed)
-                    && index < results.len()
-                {
-                    let (row, column) = (index / kinds.len(), index % kinds.len());
-                    *results[index].lock().unwrap() = Some(cell(&kinds[row], &kinds[column]));
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(index) else { return };
+                    *results[index].lock().unwrap() = Some(work(job));
                 }
             });
         }
     });
-    let mut results = results.into_iter().map(|result| result.into_inner().unwrap().unwrap());
-    kinds.iter().map(|_| results.by_ref().take(kinds.len()).collect()).collect()
+    results.into_iter().map(|result| result.into_inner().unwrap().unwrap()).collect()
 }
 
 /// A table as people read it.
@@ -97,9 +131,4 @@ pub(crate) fn shown(names: &[String], cells: &[Vec<String>]) -> String {
 pub(crate) fn summary(seen: &[Seen]) -> String {
     let words: Vec<&str> = seen.iter().map(word).collect();
     if words.iter().all(|&word| word == words[0]) { words[0].to_owned() } else { words.join("/") }
-}
-
-#[expect(unused, reason = "x")]
-pub(crate) fn orders_of(skews: &[i64]) -> Vec<Order> {
-    skews.iter().map(|&skew| Order::Skew(skew)).collect()
 }
