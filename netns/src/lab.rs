@@ -54,7 +54,8 @@ impl Lab {
                     }
                     let netfilter = Socket::open(Subsystem::Netfilter)?;
                     // Rules need no links: another core can install them meanwhile.
-                    installing.push((router, scope.spawn(|| Router::start(router.nat, place, netfilter))));
+                    let start = || Router::start(router.nat, place, netfilter);
+                    installing.push((router, scope.spawn(start)));
                 }
             }
             links::link(plan, &nodes, settings::kernel_has_v6())?;

@@ -1,11 +1,13 @@
 //! A router of a lab while it runs: its counters, its mappings, its reboot.
 
+use std::iter::Sum;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::address::{OUTWARD, Place};
 use crate::error::Error;
+use crate::nat::ruleset::firewall;
 use crate::nat::ruleset::masquerade::{self, UdpTimers};
 use crate::nat::table::MappingTable;
 use crate::nat::{Egress, Nat, Translation, ruleset};
@@ -34,6 +36,25 @@ pub struct Drops {
     pub untranslatable: u64,
     /// Outbound packets that its egress policy does not let leave.
     pub refused: u64,
+}
+
+impl Drops {
+    /// Whatever the reason.
+    pub fn all(&self) -> u64 {
+        self.filtered + self.exhausted + self.untranslatable + self.refused
+    }
+}
+
+impl Sum for Drops {
+    /// What several routers have dropped together.
+    fn sum<I: Iterator<Item = Drops>>(routers: I) -> Drops {
+        routers.fold(Drops::default(), |sum, drops| Drops {
+            filtered: sum.filtered + drops.filtered,
+            exhausted: sum.exhausted + drops.exhausted,
+            untranslatable: sum.untranslatable + drops.untranslatable,
+            refused: sum.refused + drops.refused,
+        })
+    }
 }
 
 impl Router {
@@ -107,19 +128,27 @@ impl Router {
         })
     }
 
-    /// Its mappings as they are now.
+    /// Its mappings as they are now; the flows of what it does not translate, too.
     pub fn mappings(&self) -> Result<MappingTable, Error> {
-        if self.is_linux() {
-            let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers));
-        }
-        let mut mappings = MappingTable::default();
-        for table in self.tables.iter().filter(|table| table.family == Family::Ipv4) {
+        let mut all = MappingTable::default();
+        for table in &self.tables {
+            let family = table.family;
             let elements = |set| nftables::elements(&self.netfilter, table, set);
-            let [mapped, admitted] = [elements(ruleset::MAPPINGS)?, elements(ruleset::FILTER)?];
-            mappings = mappings.and(MappingTable::read(&self.nat, &mapped, &admitted));
+            all = all.and(match (family, self.nat.translation) {
+                (Family::Ipv6, _) | (_, Translation::None) => {
+                    firewall::mappings(&self.nat, family, &elements(firewall::FLOWS)?)
+                }
+                (Family::Ipv4, Translation::Masquerade { .. }) => {
+                    let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
+                    masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers)
+                }
+                (Family::Ipv4, Translation::Modelled) => {
+                    let (mappings, filter) = (elements(ruleset::MAPPINGS)?, elements(ruleset::FILTER)?);
+                    MappingTable::read(&self.nat, &mappings, &filter)
+                }
+            });
         }
-        Ok(mappings)
+        Ok(all)
     }
 
     fn is_linux(&self) -> bool {

@@ -1,6 +1,7 @@
 //! From a [`Nat`] to the rules that make it true, by one of three means: [`modelled`] is RFC 4787 itself; a firewall and
 //! a Linux masquerade have rules of their own.
 
+pub(crate) mod firewall;
 pub(crate) mod masquerade;
 mod modelled;
 mod packet;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use super::table::Protocol;
 use super::{Nat, Translation};
 use crate::error::Error;
-use crate::netlink::nftables::{Expr, Table, Verdict};
+use crate::netlink::nftables::{Expr, Family, Table, Verdict};
 
 /// Names that others read.
 pub(crate) const MAPPINGS: &str = "mappings";
@@ -59,11 +60,18 @@ pub(crate) fn rules(
     inside: Option<Ipv4Addr>,
 ) -> Result<Vec<Table>, Error> {
     nat.check().map_err(|impossible| Error::Topology(impossible.to_string()))?;
-    let (Some(&outside), Some(inside)) = (outsides.first(), inside) else { return Ok(Vec::new()) };
-    Ok(vec![match nat.translation {
-        Translation::Modelled | Translation::None => modelled::table(nat, outsides, outside_link, inside),
-        Translation::Masquerade { input_drop } => masquerade::table(input_drop, outside, outside_link),
-    }])
+    let mut tables = Vec::new();
+    if let (Some(&outside), Some(inside)) = (outsides.first(), inside) {
+        tables.push(match nat.translation {
+            Translation::Modelled => modelled::table(nat, outsides, outside_link, inside),
+            Translation::None => firewall::table(nat, Family::Ipv4, outside_link),
+            Translation::Masquerade { input_drop } => masquerade::table(input_drop, outside, outside_link),
+        });
+    }
+    if nat.family.has_v6() {
+        tables.push(firewall::table(nat, Family::Ipv6, outside_link));
+    }
+    Ok(tables)
 }
 
 fn refuse(counter: &'static str) -> Vec<Expr> {

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use super::super::packet::{
-    DESTINATION, DESTINATION_PORT, ICMP, INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL,
-    PROTOCOL_AGAIN, REMOTE, REMOTE_PORT, SOURCE, SOURCE_PORT, TARGET, TARGET_PORT, TCP, UDP, is_protocol,
+    DESTINATION, DESTINATION_PORT, FIN, ICMP, INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT,
+    PROTOCOL, PROTOCOL_AGAIN, REMOTE, REMOTE_PORT, RST, SOURCE, SOURCE_PORT, SYN, TARGET, TARGET_PORT, TCP,
+    UDP, flags_any, flags_none, is_protocol,
 };
 use super::super::{TCP_ESTABLISHED, TCP_TRANSITORY};
-use super::known::{CLOSING, FIN, RST, SHARED, SYN, flags_any, flags_none, update};
+use super::known::{CLOSING, SHARED, update};
 use super::{FILTER, FILTERED, Flow, MAPPINGS, REVERSE, Rules, chain, then};
 use crate::nat::{Filtering, Hairpin};
 use crate::netlink::nftables::{Chain, Checksum, Expr, Meta, Register, Verdict};

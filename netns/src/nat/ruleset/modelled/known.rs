@@ -13,8 +13,8 @@
 use std::time::Duration;
 
 use super::super::packet::{
-    DESTINATION, DESTINATION_PORT, INSIDE, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN,
-    REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TCP, TCP_FLAGS, UDP, is_protocol,
+    DESTINATION, DESTINATION_PORT, FIN, INSIDE, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN,
+    REMOTE, REMOTE_PORT, RST, SOURCE, SYN, TCP, UDP, flags_any, flags_none, is_protocol,
 };
 use super::super::{ECHO_LIFETIME, TCP_ESTABLISHED, TCP_TRANSITORY};
 use super::{EXHAUSTED, FILTER, FILTERED, Flow, MAPPINGS, REVERSE, Rules, chain, growing, then};
@@ -27,10 +27,6 @@ const SESSIONS: &str = "sessions";
 
 /// A port stays its owner's this much longer than the mapping lives, so that the two never expire in the wrong order.
 pub(super) const PORT_GRACE: Duration = Duration::from_millis(100);
-
-pub(super) const FIN: u8 = 0x01;
-pub(super) const SYN: u8 = 0x02;
-pub(super) const RST: u8 = 0x04;
 
 /// Where a known flow goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,14 +164,4 @@ fn end(flow: Flow, way: Way) -> Vec<Expr> {
 
 pub(super) fn update(set: &'static str, key: Register, lifetime: Duration) -> Expr {
     Expr::Update { set, key, value: None, lifetime }
-}
-
-/// Holds for TCP where one of these flags is set.
-pub(super) fn flags_any(flags: u8) -> Vec<Expr> {
-    vec![Expr::Load(TCP_FLAGS, SCRATCH), Expr::And(SCRATCH, vec![flags]), Expr::IsNot(SCRATCH, vec![0])]
-}
-
-/// Holds for TCP where none of these flags is set.
-pub(super) fn flags_none(flags: u8) -> Vec<Expr> {
-    vec![Expr::Load(TCP_FLAGS, SCRATCH), Expr::And(SCRATCH, vec![flags]), Expr::Is(SCRATCH, vec![0])]
 }

@@ -17,9 +17,11 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::super::packet::{DESTINATION, INSIDE, OUTSIDE, OWNER, SCRATCH, SOURCE, TCP, UDP, is_protocol};
+use super::super::packet::{
+    DESTINATION, FIN, INSIDE, OUTSIDE, OWNER, RST, SCRATCH, SOURCE, SYN, TCP, UDP, flags_none, is_protocol,
+};
 use super::super::{CLAIM_LIFETIME, TCP_ESTABLISHED, TCP_TRANSITORY};
-use super::known::{FIN, PORT_GRACE, RST, SYN, flags_none, update};
+use super::known::{PORT_GRACE, update};
 use super::search::{FIRST_PORT, repeated};
 use super::{Allocation, Pooling, Rules, chain, growing, then};
 use crate::netlink::nftables::{Chain, Expr, Field, Generator, Meta, Register, Set, Verdict};
