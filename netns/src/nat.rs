@@ -48,9 +48,10 @@ pub enum Allocation {
     Sequential,
     /// A random free port of the subscriber's own block (RFC 7422); a subscriber is an inside address.
     Blocks {
-        /// Ports of a block: a power of two, 64 or more.
+        /// Ports of a block: a power of two, 64 to 4096.
         size: u16,
-        /// Whether a subscriber gets its block with its first packet; else every address has one from the start.
+        /// Whether a subscriber gets its block with its first packet; else the addresses that follow the router's own
+        /// have one each from the start, as far as there are blocks.
         on_demand: bool,
     },
 }
