@@ -1,6 +1,5 @@
 //! From a case to the topology of its lab. Pure.
 
-use netns::nat::Family;
 use netns::topology::{Topology, Uplink};
 
 use crate::scenario::{Break, Case, CasePeer, CaseRouter, NatChoice};
@@ -24,24 +23,20 @@ pub fn topology(case: &Case) -> Topology {
         let uplink = router.uplink.clone().map_or(Uplink::Internet, Uplink::Router);
         let nat = lie_about(case, &router.name).and_then(|really| really.nat).unwrap_or(router.nat);
         topology = topology.router(&router.name, uplink, nat);
+        if let Some(range) = router.inside {
+            topology = topology.inside(&router.name, range);
+        }
     }
     for CaseRouter { name, .. } in case.routers.iter().filter(|router| is_shared(case, &router.name)) {
         topology = topology.lan(&lan_of(name), name);
     }
     for peer in &case.peers {
-        topology = topology.host(&peer.name, uplink(case, peer));
-    }
-    topology = topology.server(STUN, STUN_ADDRESSES).server(SIGNALING, 1);
-    let is_ipv4_only = case.peers.iter().all(|peer| peer.nat.family == Family::Ipv4);
-    for host in &mut topology.hosts {
-        host.family = match case.peers.iter().find(|peer| peer.name == host.name) {
-            Some(peer) => peer.nat.family,
-            // Servers are there for everybody.
-            None if is_ipv4_only => Family::Ipv4,
-            None => Family::Dual,
+        topology = match uplink(case, peer) {
+            Uplink::Internet => topology.public_host(&peer.name, peer.nat.family),
+            uplink => topology.host(&peer.name, uplink),
         };
     }
-    topology
+    topology.server(STUN, STUN_ADDRESSES).server(SIGNALING, 1)
 }
 
 fn uplink(case: &Case, peer: &CasePeer) -> Uplink {

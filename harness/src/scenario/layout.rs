@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use netns::nat::{Egress, Family, Nat, Vantage};
+use netns::topology::Ipv4Range;
 
 use super::{After, Attached, Axis, NatChoice, Network, Peer, Step, StepVerb};
 
@@ -20,6 +21,8 @@ pub struct CaseRouter {
     pub nat: Nat,
     /// The router that it is behind; `None` where that is the internet.
     pub uplink: Option<String>,
+    /// The IPv4 addresses of its inside; the lab's choice where this is `None`.
+    pub inside: Option<Ipv4Range>,
 }
 
 /// A peer of a case.
@@ -54,7 +57,11 @@ pub(super) fn lay_out(networks: &[Network], peers: &[Peer], axes: &[Axis], cell:
     let mut layout = Layout::default();
     for network in outermost_first(networks) {
         let choice = varied.get(network.name.as_str()).copied().unwrap_or(&network.nat);
-        layout.push_router(&network.name, &network.name, choice, network.uplink.clone());
+        if layout.push_router(&network.name, &network.name, choice)
+            && let Some(router) = layout.routers.last_mut()
+        {
+            (router.uplink, router.inside) = (network.uplink.clone(), network.inside);
+        }
     }
     for peer in peers {
         let (router, nat) = match (&peer.attached, varied.get(peer.name.as_str())) {
@@ -70,7 +77,7 @@ pub(super) fn lay_out(networks: &[Network], peers: &[Peer], axes: &[Axis], cell:
             (Attached::Public(family), None) => (None, NatChoice::public(*family)),
         };
         let own = own_router(&peer.name);
-        let has_own = router.is_none() && layout.push_router(&own, &peer.name, &nat, None);
+        let has_own = router.is_none() && layout.push_router(&own, &peer.name, &nat);
         let router = router.or(has_own.then_some(own));
         layout.peers.push(CasePeer { name: peer.name.clone(), router, nat, start: peer.start });
     }
@@ -93,11 +100,11 @@ fn outermost_first(networks: &[Network]) -> impl Iterator<Item = &Network> {
 }
 
 impl Layout {
-    /// Adds a router where the choice has one, and tells whether it has.
-    fn push_router(&mut self, name: &str, shown: &str, choice: &NatChoice, uplink: Option<String>) -> bool {
+    /// Adds a router on the internet where the choice has one, and tells whether it has.
+    fn push_router(&mut self, name: &str, shown: &str, choice: &NatChoice) -> bool {
         let Some(nat) = choice.nat else { return false };
         let (name, shown, label) = (name.to_owned(), shown.to_owned(), choice.label.clone());
-        self.routers.push(CaseRouter { name, shown, label, nat, uplink });
+        self.routers.push(CaseRouter { name, shown, label, nat, uplink: None, inside: None });
         true
     }
 
