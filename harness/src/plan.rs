@@ -57,3 +57,81 @@ fn lie_about<'c>(case: &'c Case, router: &str) -> Option<&'c NatChoice> {
     let Some(Break::Lie(lies)) = &case.broken else { return None };
     lies.iter().find(|lie| lie.router == router).map(|lie| &lie.really)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use netns::nat::{Family, Preset};
+
+    use super::*;
+    use crate::scenario::{LoadOptions, cases, load};
+
+    #[test]
+    fn networks_become_routers_and_those_of_several_peers_get_a_switch() {
+        let topology = plan(
+            "
+name: town
+networks:
+  home: { nat: port-restricted, uplink: carrier, inside: 10.9.0.0/24 }
+  carrier: { nat: cgnat }
+peers:
+  alice: { lan: home }
+  bob: { lan: home }
+  carol: { lan: carrier }
+  dave: { nat: symmetric }
+  eve: { nat: { preset: open, family: dual } }
+transfer: { from: alice, to: bob, size: 1 KiB }
+",
+        );
+        let routers: Vec<(&str, &Uplink)> =
+            topology.routers.iter().map(|router| (router.name.as_str(), &router.uplink)).collect();
+        let carrier = Uplink::from("carrier");
+        let internet = Uplink::Internet;
+        assert_eq!(routers, [("carrier", &internet), ("home", &carrier), ("dave.router", &internet)]);
+        assert_eq!(topology.routers[1].inside.map(|range| range.to_string()).as_deref(), Some("10.9.0.0/24"));
+        let lans: Vec<(&str, &str)> =
+            topology.lans.iter().map(|lan| (lan.name.as_str(), lan.router.as_str())).collect();
+        assert_eq!(lans, [("home.lan", "home")]);
+        let hosts: Vec<(&str, Uplink, Family)> = topology
+            .hosts
+            .iter()
+            .filter(|host| !host.server)
+            .map(|host| (host.name.as_str(), host.uplink.clone(), host.family))
+            .collect();
+        let lan = || Uplink::Lan("home.lan".to_owned());
+        assert_eq!(
+            hosts,
+            [
+                ("alice", lan(), Family::Ipv4),
+                ("bob", lan(), Family::Ipv4),
+                ("carol", carrier.clone(), Family::Ipv4),
+                ("dave", Uplink::from("dave.router"), Family::Ipv4),
+                ("eve", Uplink::Internet, Family::Dual),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lie_is_built_and_not_what_is_declared() {
+        let topology = plan(
+            "
+name: lie
+networks: { home: { nat: full-cone } }
+peers: { alice: { lan: home }, bob: { nat: full-cone } }
+transfer: { from: alice, to: bob, size: 1 KiB }
+break: { lie: { home: symmetric, bob: { preset: full-cone, hairpin: off } } }
+",
+        );
+        assert_eq!(Some(topology.routers[0].nat), Preset::Symmetric.nat());
+        assert_ne!(Some(topology.routers[1].nat), Preset::FullCone.nat());
+    }
+
+    fn plan(text: &str) -> Topology {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("any.yaml");
+        std::fs::write(&file, text).unwrap();
+        let scenario = load(&[file], LoadOptions { allow_break: true }).unwrap().remove(0);
+        topology(&cases(&Arc::new(scenario), 1, None)[0])
+    }
+}
