@@ -89,6 +89,8 @@ struct NetworkFile {
     nat: Option<RouterNat>,
     /// The network that its router is behind. Left out: the internet.
     uplink: Option<PeerName>,
+    /// The IPv4 addresses of its inside. Left out: some that nobody else has.
+    inside: Option<Range>,
 }
 
 #[derive(JsonSchema)]
@@ -217,6 +219,14 @@ form!(
         "type": "string",
         "pattern": format!("^connected$|^[1-9][0-9]?%$|{DURATION_PATTERN}"),
         "examples": ["connected", "50%", "5s"]
+    })
+);
+form!(
+    Range,
+    json_schema!({
+        "type": "string",
+        "pattern": r"^(\d{1,3}\.){3}\d{1,3}/\d{1,2}$",
+        "examples": ["192.168.1.0/24"]
     })
 );
 form!(PathName, json_schema!({ "type": "string", "enum": ["direct", "lan", "none"] }));
