@@ -50,10 +50,8 @@ impl Lab {
                     let router = &topology.routers[router];
                     let netfilter = Socket::open(Subsystem::Netfilter)?;
                     // Rules need no links: another core can install them meanwhile.
-                    installing.push((
-                        router,
-                        scope.spawn(|| Router::start(router.nat, &place.addresses, netfilter)),
-                    ));
+                    let start = || Router::start(router.nat, place, netfilter);
+                    installing.push((router, scope.spawn(start)));
                 }
             }
             links::link(plan, &nodes, settings::kernel_has_v6())?;

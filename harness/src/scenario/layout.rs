@@ -1,10 +1,11 @@
 //! Who stands behind which router in one cell of the matrix, and what the oracle is asked about them.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use netns::nat::{Egress, Family, Nat, Vantage};
 
-use super::{Attached, Axis, NatChoice, Network, Peer, Step, StepVerb};
+use super::{After, Attached, Axis, NatChoice, Network, Peer, Step, StepVerb};
 
 /// A router of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct CasePeer {
     /// That router's NAT; one without a router where it is public.
     pub nat: NatChoice,
     /// How long after the start of the case it starts.
-    pub start: std::time::Duration,
+    pub start: Duration,
 }
 
 /// All routers, outermost first, and all peers.
@@ -123,6 +124,26 @@ pub(super) fn routers_of<'r>(routers: &'r [CaseRouter], peer: &CasePeer) -> Vec<
     let find = |name: &String| routers.iter().find(|router| router.name == *name);
     let first = peer.router.as_ref().and_then(find);
     std::iter::successors(first, |router| router.uplink.as_ref().and_then(find)).take(routers.len()).collect()
+}
+
+/// When a peer can begin: when it starts, or when the last portal that it is behind has opened.
+pub(super) fn ready(routers: &[CaseRouter], steps: &[Step], peer: &CasePeer) -> Duration {
+    let above = routers_of(routers, peer);
+    let mut now = Duration::ZERO;
+    let mut opened: Vec<&str> = Vec::new();
+    let mut ready = peer.start;
+    for step in steps {
+        let After::Time(time) = step.after else { break };
+        now += time;
+        if let StepVerb::LogIn(router) = &step.verb
+            && !opened.contains(&router.as_str())
+            && above.iter().any(|known| known.name == *router)
+        {
+            opened.push(router);
+            ready = ready.max(now);
+        }
+    }
+    ready
 }
 
 /// Where a peer stands, once everybody has logged in who is going to.
