@@ -1,5 +1,6 @@
 //! A router of a lab while it runs: its counters, its mappings, its reboot.
 
+use std::iter::Sum;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,25 @@ pub struct Drops {
     pub untranslatable: u64,
     /// Outbound packets that its egress policy does not let leave.
     pub refused: u64,
+}
+
+impl Drops {
+    /// Whatever the reason.
+    pub fn all(&self) -> u64 {
+        self.filtered + self.exhausted + self.untranslatable + self.refused
+    }
+}
+
+impl Sum for Drops {
+    /// What several routers have dropped together.
+    fn sum<I: Iterator<Item = Drops>>(routers: I) -> Drops {
+        routers.fold(Drops::default(), |sum, drops| Drops {
+            filtered: sum.filtered + drops.filtered,
+            exhausted: sum.exhausted + drops.exhausted,
+            untranslatable: sum.untranslatable + drops.untranslatable,
+            refused: sum.refused + drops.refused,
+        })
+    }
 }
 
 impl Router {

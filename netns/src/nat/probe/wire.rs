@@ -76,6 +76,32 @@ impl Wire {
         Ok(None)
     }
 
+    /// Sends a mark that is not a request; returns it.
+    pub(super) fn knock(&self, to: SocketAddrV4) -> Result<Transaction, ProbeError> {
+        let mark = new_transaction();
+        self.socket
+            .send_to(&mark, to)
+            .map(|_| mark)
+            .map_err(|source| ProbeError::Io { doing: format!("send a packet to {to}"), source })
+    }
+
+    /// Who sent this mark, where it is here by then.
+    pub(super) fn hear(
+        &self,
+        mark: &Transaction,
+        deadline: Instant,
+    ) -> Result<Option<SocketAddrV4>, ProbeError> {
+        let mut datagram = [0; 2048];
+        while let Some((length, source)) = self.receive(&mut datagram, deadline).map_err(listening)? {
+            if let SocketAddr::V4(source) = source
+                && datagram[..length] == mark[..]
+            {
+                return Ok(Some(source));
+            }
+        }
+        Ok(None)
+    }
+
     fn receive(&self, datagram: &mut [u8], deadline: Instant) -> io::Result<Option<(usize, SocketAddr)>> {
         loop {
             match self.socket.recv_from(datagram) {
