@@ -9,7 +9,7 @@ pub(crate) mod ruleset;
 pub mod stun;
 pub mod table;
 
-pub use oracle::{Access, CandidateType, Path, Prediction, Reason, Vantage, direct_path, predict};
+pub use oracle::{Access, CandidateType, Path, Prediction, Reason, Sharing, Vantage, direct_path, predict};
 pub use preset::{Preset, UnknownPreset};
 
 use std::fmt;
