@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::address::OUTWARD;
+use crate::address::{OUTWARD, Place};
 use crate::error::Error;
+use crate::nat::ruleset::firewall;
 use crate::nat::ruleset::masquerade::{self, UdpTimers};
 use crate::nat::table::MappingTable;
 use crate::nat::{Egress, Nat, Translation, ruleset};
@@ -58,13 +59,17 @@ impl Sum for Drops {
 
 impl Router {
     /// Installs the rules of a router by a socket of its namespace.
-    pub(crate) fn start(nat: Nat, addresses: &[IpAddr], netfilter: Socket) -> Result<Self, Error> {
-        let v4 = |address: &IpAddr| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
+    pub(crate) fn start(nat: Nat, place: &Place, netfilter: Socket) -> Result<Self, Error> {
+        let v4 = |addresses: &[IpAddr]| {
+            let v4 = addresses.iter().filter_map(|address| match address {
+                IpAddr::V4(address) => Some(*address),
+                IpAddr::V6(_) => None,
+            });
+            v4.collect::<Vec<_>>()
         };
-        let outsides: Vec<Ipv4Addr> = addresses.iter().filter_map(v4).collect();
-        let tables = ruleset::rules(&nat, &outsides, OUTWARD);
+        let outsides = v4(&place.addresses);
+        let inside = v4(&place.gateways).first().copied();
+        let tables = ruleset::rules(&nat, &outsides, OUTWARD, inside)?;
         nftables::install(&netfilter, &tables)?;
         let udp_timers = Mutex::new(UdpTimers::LINUX);
         Ok(Router { nat, outsides, netfilter, tables, udp_timers })
@@ -109,15 +114,12 @@ impl Router {
         if self.nat.egress != Egress::Portal {
             return Err(Error::NoPortal);
         }
-        Err(Error::system("log in at a captive portal", std::io::ErrorKind::Unsupported))
+        nftables::flush(&self.netfilter, &self.tables, ruleset::PORTAL)
     }
 
     /// What it has dropped since it was built or rebooted.
     pub fn drops(&self) -> Result<Drops, Error> {
-        let read = |counter| {
-            let of = |table: &Table| nftables::packets(&self.netfilter, table.family, counter);
-            self.tables.iter().map(of).sum::<Result<u64, _>>()
-        };
+        let read = |counter| nftables::packets(&self.netfilter, &self.tables, counter);
         Ok(Drops {
             filtered: read(ruleset::FILTERED)?,
             exhausted: read(ruleset::EXHAUSTED)?,
@@ -126,19 +128,27 @@ impl Router {
         })
     }
 
-    /// Its mappings as they are now.
+    /// Its mappings as they are now; the flows of what it does not translate, too.
     pub fn mappings(&self) -> Result<MappingTable, Error> {
-        let elements = |set| nftables::elements(&self.netfilter, Family::Ip, set);
-        if self.is_linux() {
-            let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers));
+        let mut all = MappingTable::default();
+        for table in &self.tables {
+            let family = table.family;
+            let elements = |set| nftables::elements(&self.netfilter, table, set);
+            all = all.and(match (family, self.nat.translation) {
+                (Family::Ipv6, _) | (_, Translation::None) => {
+                    firewall::mappings(&self.nat, family, &elements(firewall::FLOWS)?)
+                }
+                (Family::Ipv4, Translation::Masquerade { .. }) => {
+                    let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
+                    masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers)
+                }
+                (Family::Ipv4, Translation::Modelled) => {
+                    let (mappings, filter) = (elements(ruleset::MAPPINGS)?, elements(ruleset::FILTER)?);
+                    MappingTable::read(&self.nat, &mappings, &filter)
+                }
+            });
         }
-        Ok(MappingTable::read(
-            &self.nat,
-            self.outside(),
-            &elements(ruleset::MAPPINGS)?,
-            &elements(ruleset::FILTER)?,
-        ))
+        Ok(all)
     }
 
     fn is_linux(&self) -> bool {

@@ -21,10 +21,10 @@ use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use super::stun::message::{Answer, Change};
+use super::stun::message::Change;
 use super::{Filtering, Mapping};
 use crate::lab::Drops;
-use wire::{Question, Wire};
+use wire::{Answer, Question, Wire};
 
 /// How long an answer may take before the probe gives up. Only failures ever take so long.
 pub const PATIENCE: Duration = Duration::from_secs(1);

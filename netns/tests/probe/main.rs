@@ -132,7 +132,7 @@ fn a_flow_whose_mapping_moves_is_inconsistent() {
 fn a_router_that_rewrites_who_answered_is_caught() {
     let error = probe(&mut faulty(Fault::RewritesSource)).unwrap_err();
     let ProbeError::WrongSource { answered_by, seen, origin } = error else { panic!("{error}") };
-    assert_eq!((answered_by.ip(), origin), (v4(seen).ip(), Some(answered_by)));
+    assert_eq!((answered_by.ip(), origin), (v4(seen).ip(), Some(answered_by.into())));
     assert_ne!(answered_by.port(), seen.port());
 }
 
@@ -141,7 +141,7 @@ fn an_answer_that_says_it_is_of_somebody_else_is_caught() {
     let error = probe(&mut faulty(Fault::MisstatesOrigin)).unwrap_err();
     let ProbeError::WrongSource { answered_by, seen, origin } = error else { panic!("{error}") };
     assert_eq!(v4(seen), answered_by);
-    assert!(origin.is_some_and(|origin| origin.ip() != answered_by.ip()));
+    assert!(origin.is_some_and(|origin| origin.ip() != *answered_by.ip()));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_server_without_another_address_cannot_measure_a_nat(#[case] other: Option<&
         let mut datagram = [0; 2048];
         let (length, client) = server.recv_from(&mut datagram).unwrap();
         let transaction = read_request(&datagram[..length]).unwrap().transaction;
-        let answer = Answer { transaction, mapped: v4(client), origin: None, other };
+        let answer = Answer { transaction, mapped: client, origin: None, other };
         server.send_to(&write_answer(&answer, false).unwrap(), client).unwrap();
     });
     let none = &mut || Ok::<_, Infallible>(Drops::default());

@@ -1,12 +1,14 @@
-//! IPv6: public addresses everywhere, routed through every layer, and only where somebody has it.
+//! IPv6: public addresses everywhere, routed through every layer, and only where somebody has it. Every router is a
+//! firewall to it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::Instant;
 
 use netns::lab::Lab;
 use netns::nat::{Family, Preset};
 use netns::topology::{Topology, Uplink};
 
-use crate::wire::{assert_they_meet, full_cone, udp, udp_v6};
+use crate::wire::{PATIENCE, assert_they_meet, at, full_cone, tell, udp, udp_v6};
 
 #[test]
 fn every_layer_hands_a_prefix_down_and_nobody_translates() {
@@ -23,9 +25,12 @@ fn every_layer_hands_a_prefix_down_and_nobody_translates() {
     let lab = Lab::build(&topology).unwrap();
     let names = ["alice", "bob", "carol", "server"];
     let sockets = names.map(|name| udp_v6(&lab, name));
-    for (one, other) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
+    let routers = ["carrier", "home", "other home"];
+    for (one, other) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3)] {
+        invite(&lab, &routers, &sockets[other], &sockets[one]);
         assert_they_meet(&sockets[one], &sockets[other]);
     }
+    assert_they_meet(&sockets[2], &sockets[3]);
     for name in names {
         let prefix = lab.node(name).unwrap().addresses_v6()[0].segments();
         assert_eq!(prefix[..2], [0x2001, 0xdb8], "{name}");
@@ -60,7 +65,9 @@ fn a_host_has_the_families_of_its_router_and_no_others() {
         assert_eq!(addresses_of_outward(&lab, name), node.addresses_v6(), "{name}");
     }
     assert_eq!(lab.router("newest").unwrap().outside(), Ipv4Addr::UNSPECIFIED);
-    assert_they_meet(&udp_v6(&lab, "alice"), &udp_v6(&lab, "carol"));
+    let (alice, carol) = (udp_v6(&lab, "alice"), udp_v6(&lab, "carol"));
+    invite(&lab, &["new", "newest"], &carol, &alice);
+    assert_they_meet(&alice, &carol);
     assert_they_meet(&udp_v6(&lab, "dave"), &udp_v6(&lab, "server"));
 }
 
@@ -72,6 +79,20 @@ fn a_lab_without_ipv6_has_none() {
     for name in ["alice", "server"] {
         assert!(lab.node(name).unwrap().addresses_v6().is_empty());
         assert!(!can_leave(&lab, name, "[2001:db8:113::2]:9"), "{name}");
+    }
+}
+
+/// Sends to a host behind a firewall, which drops it; whoever the sender is behind admits that host from then on.
+#[track_caller]
+fn invite(lab: &Lab, routers: &[&str], from: &UdpSocket, to: &UdpSocket) {
+    let filtered = || -> u64 {
+        routers.iter().map(|router| lab.router(router).unwrap().drops().unwrap().filtered).sum()
+    };
+    let (before, start) = (filtered(), Instant::now());
+    tell(from, at(to), "an invitation");
+    while filtered() == before {
+        assert!(start.elapsed() < PATIENCE, "nobody has dropped it");
+        std::thread::yield_now();
     }
 }
 

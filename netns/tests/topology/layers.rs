@@ -50,7 +50,7 @@ fn the_same_range_on_every_layer_is_told_apart() {
     seen_by(&server, &carol);
     setsockopt(&other_home, sockopt::BindToDevice, &"outward".into()).unwrap();
     let mappings = lab.router("home").unwrap().mappings().unwrap();
-    let carols = mappings.entries.iter().find(|entry| *entry.inside.ip() == address("carol")).unwrap();
+    let carols = mappings.entries.iter().find(|entry| entry.inside.ip() == address("carol")).unwrap();
     tell(&other_home, carols.outside.into(), "from a number of yours");
     assert_eq!(
         hear(&carol),

@@ -8,7 +8,7 @@ use netns::lab::Lab;
 use netns::nat::{Family, Nat, Preset};
 
 /// What is awaited comes in microseconds; this is for a machine that has much else to do.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The port of every socket that these tests open.
 pub(crate) const PORT: u16 = 5000;

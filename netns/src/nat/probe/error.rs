@@ -60,7 +60,7 @@ pub enum ProbeError {
         /// Where the packet came from.
         seen: SocketAddr,
         /// Where the server says that it sent it from.
-        origin: Option<SocketAddrV4>,
+        origin: Option<SocketAddr>,
     },
     /// Mapped addresses that are none of RFC 4787's three patterns, or two for one flow.
     #[error("the mappings are no pattern: {}", list(.observations))]
@@ -90,6 +90,6 @@ fn other_in_words(other: &Option<SocketAddrV4>) -> String {
     other.map_or("no OTHER-ADDRESS".to_owned(), |other| format!("OTHER-ADDRESS is {other}"))
 }
 
-fn in_its_words(origin: &Option<SocketAddrV4>) -> String {
+fn in_its_words(origin: &Option<SocketAddr>) -> String {
     origin.map_or(String::new(), |origin| format!(", and says it is of {origin}"))
 }

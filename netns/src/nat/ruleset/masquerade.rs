@@ -9,9 +9,7 @@ use super::packet::{DESTINATION, SCRATCH};
 use super::{COUNTERS, FILTERED, UNTRANSLATABLE, refuse};
 use crate::nat::table::{Entry, MappingTable, Protocol};
 use crate::netlink::conntrack::{ASSURED, SOURCE_TRANSLATED, Tracked};
-use crate::netlink::nftables::{
-    Chain, ESTABLISHED, Expr, Family, Hook, INVALID, Meta, RELATED, Table, Tracking, Verdict,
-};
+use crate::netlink::nftables::{Chain, Connection, Expr, Family, Hook, Meta, Table, Verdict};
 
 /// The table of a router with this outside address, whose outside link has this index.
 pub(super) fn table(input_drop: bool, outside: Ipv4Addr, outside_link: u32) -> Table {
@@ -26,11 +24,11 @@ pub(super) fn table(input_drop: bool, outside: Ipv4Addr, outside_link: u32) -> T
     let counted = |accept| vec![Expr::Count(FILTERED), Expr::Verdict(verdict(accept))];
     let to_own_address = [Expr::Load(DESTINATION, SCRATCH), Expr::Is(SCRATCH, outside.octets().to_vec())];
     let input = vec![rule(&from_outside, counted(!input_drop)), rule(&to_own_address, counted(true))];
-    let mut uninvited = state_is_none_of(ESTABLISHED | RELATED);
+    let mut uninvited = state_is_none_of(Connection::ESTABLISHED | Connection::RELATED);
     uninvited.extend(refuse(FILTERED));
     let mut invalid = vec![
-        Expr::LoadTracking(Tracking::State, SCRATCH),
-        Expr::And(SCRATCH, INVALID.to_ne_bytes().to_vec()),
+        Expr::LoadConnection(Connection::State, SCRATCH),
+        Expr::And(SCRATCH, Connection::INVALID.to_ne_bytes().to_vec()),
         Expr::IsNot(SCRATCH, vec![0; 4]),
     ];
     invalid.extend(refuse(UNTRANSLATABLE));
@@ -43,16 +41,16 @@ pub(super) fn table(input_drop: bool, outside: Ipv4Addr, outside_link: u32) -> T
         Chain {
             name: "count",
             hook: None,
-            rules: vec![vec![Expr::LoadTracking(Tracking::Packets, SCRATCH)]],
+            rules: vec![vec![Expr::LoadConnection(Connection::Packets, SCRATCH)]],
         },
     ];
-    Table { family: Family::Ip, counters: COUNTERS.to_vec(), sets: Vec::new(), chains }
+    Table { family: Family::Ipv4, counters: COUNTERS.to_vec(), sets: Vec::new(), chains }
 }
 
 /// Holds where the state of the packet's connection is none of these bits.
 fn state_is_none_of(bits: u32) -> Vec<Expr> {
     vec![
-        Expr::LoadTracking(Tracking::State, SCRATCH),
+        Expr::LoadConnection(Connection::State, SCRATCH),
         Expr::And(SCRATCH, bits.to_ne_bytes().to_vec()),
         Expr::Is(SCRATCH, vec![0; 4]),
     ]
