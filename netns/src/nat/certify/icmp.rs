@@ -67,7 +67,7 @@ fn reported(bench: &Bench) -> Seen<Duration> {
         entry = bench.entry(|entry| entry.protocol == Protocol::Echo)?;
         Ok(entry.is_some())
     })?;
-    Ok(entry.map_or(Duration::ZERO, |entry| entry.expires_in))
+    Ok(entry.map_or(Duration::ZERO, |entry| entry.left))
 }
 
 /// Alice's socket, her outside address and the server's place.
@@ -105,7 +105,7 @@ fn from_outside(bench: &Bench) -> Seen<Errors> {
     let wire = raw::open(bench.node("alice")?, SockProtocol::Icmp)?;
     let left = || {
         let entry = bench.entry(|entry| entry.protocol == Protocol::Udp && entry.inside == here.into())?;
-        Ok::<_, super::bench::Trouble>(entry.map(|entry| entry.expires_in))
+        Ok::<_, super::bench::Trouble>(entry.map(|entry| entry.left))
     };
     let before = left()?;
     // Long enough that a timer which is started again shows.

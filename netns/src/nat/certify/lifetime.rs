@@ -25,7 +25,7 @@ pub(super) fn reported(bench: &Bench) -> Seen<Duration> {
     bench.seen(&alice, &near)?;
     let here = at(&alice)?.into();
     let entry = bench.entry(|entry| entry.protocol == Protocol::Udp && entry.inside == here)?;
-    entry.map_or_else(|| unproven("a new mapping is not in the router's table"), |entry| Ok(entry.expires_in))
+    entry.map_or_else(|| unproven("a new mapping is not in the router's table"), |entry| Ok(entry.left))
 }
 
 pub(super) fn ask(nat: &Nat) -> Seen<Lifetime> {

@@ -304,7 +304,7 @@ fn established(bench: &Bench, [low, _]: [u16; 2]) -> Seen<Duration> {
     let mut connection = Connected::of(bench, "alice", PORT, SocketAddrV4::new(near, low))?;
     connection.inside.write_all(b"hello")?;
     connection.speaks(b"hello")?;
-    Ok(entry_of(bench, PORT)?.expires_in)
+    Ok(entry_of(bench, PORT)?.left)
 }
 
 fn transitory(bench: &Bench, [low, _]: [u16; 2]) -> Seen<Duration> {
@@ -312,7 +312,7 @@ fn transitory(bench: &Bench, [low, _]: [u16; 2]) -> Seen<Duration> {
     bench.fresh()?;
     let (near, _) = bench.server_addresses()?;
     let _asking = start(bench.node("alice")?, PORT, SocketAddrV4::new(near, low), Some(SHORT_LIVED))?;
-    Ok(entry_of(bench, PORT)?.expires_in)
+    Ok(entry_of(bench, PORT)?.left)
 }
 
 /// Two hosts that connect from one port: to different addresses first, then to the same.
