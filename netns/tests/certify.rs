@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy allows it only inside test functions, and this is all test")]
 
-use netns::nat::Preset::{self, AddressRestricted, FullCone, PortRestricted, Symmetric};
+use netns::nat::Preset::{self, *};
 use netns::nat::certify::{Certificate, Verdict, certify, certify_as};
 use rstest::rstest;
 
@@ -21,7 +21,10 @@ fn show(certificate: &Certificate) -> String {
 
 #[rstest]
 fn a_preset_is_what_it_is_called(
-    #[values(FullCone, AddressRestricted, PortRestricted, Symmetric)] preset: Preset,
+    #[values(
+        Firewall, FullCone, AddressRestricted, PortRestricted, AddressDependent, Symmetric, SymmetricSequential, Cgnat,
+        LinuxMasquerade, LinuxMasqueradeInputDrop, UdpBlocked, HttpsOnly, CaptivePortal
+    )] preset: Preset,
 ) {
     let certificate = certify(&preset.nat().unwrap()).unwrap();
     let shown = show(&certificate);

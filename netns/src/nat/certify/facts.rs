@@ -149,6 +149,8 @@ pub struct Fragments {
 pub struct Steadiness {
     /// How many flows there were.
     pub flows: usize,
+    /// How many first packets never left, though nothing counts them.
+    pub lost: usize,
     /// How many were given a port that another had towards the same destination.
     pub given_twice: usize,
     /// How many had another port when they sent again.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{SocketAddrV4, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -21,6 +21,8 @@ const FLOWS: usize = 500;
 /// Packets of so many flows fit into a socket's buffer.
 const ROUND: usize = 50;
 const FIRST: u16 = 10_000;
+/// The port of the packet that ends a round.
+const LAST_WORDS: u16 = 9000;
 
 /// A host and a port of it.
 type Owner = (usize, u16);
@@ -34,11 +36,13 @@ pub(super) fn ask(bench: &Bench) -> Seen<Steadiness> {
     };
     let rounds = flows.div_ceil(ROUND);
     let mut given: HashMap<Owner, SocketAddrV4> = HashMap::new();
-    let (mut moved, mut unreached) = (0, 0);
+    let (mut lost, mut moved, mut unreached) = (0, 0, 0);
     for round in (0..rounds).chain((0..rounds).rev()) {
         let first = FIRST + (round * ROUND) as u16;
         let number = ROUND.min(flows - round * ROUND) as u16;
-        for (owner, outside, is_reached) in speak(bench, first, number)? {
+        let heard = speak(bench, first, number)?;
+        lost += heard.lost;
+        for (owner, outside, is_reached) in heard.flows {
             let before = *given.entry(owner).or_insert(outside);
             moved += usize::from(before != outside);
             unreached += usize::from(!is_reached);
@@ -50,6 +54,7 @@ pub(super) fn ask(bench: &Bench) -> Seen<Steadiness> {
     let end = udp::measure(bench)?;
     Ok(Steadiness {
         flows: given.len(),
+        lost,
         given_twice,
         moved,
         unreached,
@@ -57,45 +62,67 @@ pub(super) fn ask(bench: &Bench) -> Seen<Steadiness> {
     })
 }
 
-/// Both hosts send from the same ports at the same moments; the server answers each. Who was seen where, and whether
-/// the answer came.
-fn speak(bench: &Bench, first: u16, number: u16) -> Seen<Vec<(Owner, SocketAddrV4, bool)>> {
+/// What one round has shown.
+struct Heard {
+    /// Who was seen where, and whether the answer came.
+    flows: Vec<(Owner, SocketAddrV4, bool)>,
+    /// How many had to send again, because the first packet was lost.
+    lost: usize,
+}
+
+/// Both hosts send from the same ports at the same moments; the server answers each.
+fn speak(bench: &Bench, first: u16, number: u16) -> Seen<Heard> {
     let [near, ..] = bench.server()?;
     let to = at(&near)?;
-    let sockets = HOSTS.map(|host| open(bench, host, first, number));
-    let sockets: Vec<Vec<UdpSocket>> = sockets.into_iter().collect::<Result<_, _>>()?;
-    at_once(number.into(), |host, flow| {
-        sockets[host][flow].send_to(&mark((host, first + flow as u16)), to).is_ok()
+    let sockets: Vec<Vec<UdpSocket>> =
+        HOSTS.iter().map(|host| open(bench, host, first, number)).collect::<Result<_, _>>()?;
+    // Of other ports, so that nothing is in their way: what a CPU sent before its last word has arrived before it.
+    let last_words = [bench.udp("alice", LAST_WORDS)?, bench.udp("bob", LAST_WORDS + 1)?];
+    at_once(usize::from(number) + 1, |host, step| {
+        let (socket, owner) = match sockets[host].get(step) {
+            Some(socket) => (socket, (host, first + step as u16)),
+            None => (&last_words[host], (host, LAST_WORDS)),
+        };
+        socket.send_to(&mark(owner), to).is_ok()
     });
-    let mut seen: HashMap<Owner, SocketAddrV4> = HashMap::new();
-    let (start, mut buffer) = (Instant::now(), [0; 64]);
-    while seen.len() < 2 * usize::from(number) {
-        match near.recv_from(&mut buffer) {
-            Ok((length, source)) => {
-                let Some(owner) = owner(&buffer[..length]) else { continue };
-                seen.insert(owner, v4(source)?);
-                near.send_to(&buffer[..length], source)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && start.elapsed() < PATIENCE => {
-                std::thread::yield_now();
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return unproven(format!("of {} flows only {} arrived", 2 * number, seen.len()));
-            }
-            Err(error) => return Err(error.into()),
-        }
+    let mut seen = HashMap::new();
+    listen(&near, &mut seen, |seen| (0..2).all(|host| seen.contains_key(&(host, LAST_WORDS))))?;
+    (0..2).for_each(|host| drop(seen.remove(&(host, LAST_WORDS))));
+    let all = (0..2).flat_map(|host| (first..first + number).map(move |port| (host, port)));
+    let missing: Vec<Owner> = all.filter(|owner| !seen.contains_key(owner)).collect();
+    for &owner in &missing {
+        sockets[owner.0][usize::from(owner.1 - first)].send_to(&mark(owner), to)?;
+        listen(&near, &mut seen, |seen| seen.contains_key(&owner))?;
     }
-    let mut heard = Vec::with_capacity(seen.len());
+    let mut flows = Vec::with_capacity(seen.len());
     for (owner, outside) in seen {
         let socket = &sockets[owner.0][usize::from(owner.1 - first)];
         let came = hear(&[socket], &mark(owner), PATIENCE)?;
-        heard.push((
-            owner,
-            outside,
-            came.is_some_and(|(_, from)| SocketAddr::V4(from) == SocketAddr::V4(to)),
-        ));
+        flows.push((owner, outside, came.is_some_and(|(_, from)| from == to)));
     }
-    Ok(heard)
+    Ok(Heard { flows, lost: missing.len() })
+}
+
+/// Takes in what the server hears, and answers, until it is enough.
+fn listen(
+    server: &UdpSocket,
+    seen: &mut HashMap<Owner, SocketAddrV4>,
+    is_enough: impl Fn(&HashMap<Owner, SocketAddrV4>) -> bool,
+) -> Seen<()> {
+    let (start, mut buffer) = (Instant::now(), [0; 64]);
+    while !is_enough(seen) {
+        match server.recv_from(&mut buffer) {
+            Ok((length, source)) => {
+                let Some(owner) = owner(&buffer[..length]) else { continue };
+                seen.insert(owner, v4(source)?);
+                server.send_to(&buffer[..length], source)?;
+            }
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
+            Err(_) if start.elapsed() < PATIENCE => std::thread::yield_now(),
+            Err(_) => return unproven("a packet of many flows neither arrived nor was counted"),
+        }
+    }
+    Ok(())
 }
 
 fn open(bench: &Bench, host: &str, first: u16, number: u16) -> Result<Vec<UdpSocket>, Broken> {

@@ -6,7 +6,7 @@ use crate::nat::certify::facts::{Fact, Facts};
 use crate::nat::{Hairpin, Mapping};
 
 pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
-    let Some(icmp) = &facts.icmp else { return Ruling::not_applicable("no ICMP passes") };
+    let Some(icmp) = &facts.icmp else { return Ruling::not_tested("ICMP is looked at where UDP leaves") };
     let comes_in =
         |came: bool, what: &str| format!("{what} {}", if came { "comes in" } else { "is dropped" });
     match number {

@@ -2,8 +2,8 @@
 
 use super::said::{ESTABLISHED, Said, TRANSITORY, is_at_least, is_timer};
 use super::{Held, Ruling, udp};
-use crate::nat::Hairpin;
 use crate::nat::certify::facts::{Fact, Facts, Tcp};
+use crate::nat::{Egress, Hairpin};
 
 pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
     let Some(tcp) = &facts.tcp else { return Ruling::not_applicable("no TCP leaves") };
@@ -37,7 +37,8 @@ pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
         7 => Ruling::of(&tcp.collision, |seen| udp::overloading(said, seen)),
         _ => Ruling::of(&tcp.hairpin, |&turned| Held {
             meets: turned,
-            as_said: turned == (said.hairpin() != Hairpin::Off),
+            // A neighbour's outside port is none that `https-only` lets pass.
+            as_said: turned == (said.hairpin() != Hairpin::Off && said.0.egress != Egress::HttpsOnly),
             found: if turned { "two hosts inside meet" } else { "no hairpin" }.to_owned(),
         }),
     }
