@@ -1,10 +1,10 @@
 //! More between two hosts than a router each: one LAN, routers behind routers, a router that both share, pools.
 
-use netns::nat::{Filtering, Hairpin, Nat, OnDrop, Path, Pooling, Preset, Translation, Vantage, predict};
+use netns::nat::{Hairpin, Nat, OnDrop, Path, Pooling, Preset, Vantage, predict};
 use netns::topology::Ipv4Range;
 
 use crate::cell::{Cell, FORCED, Order, Version, topology};
-use crate::verdict::{all_meet_as_said, behind, judge, nine};
+use crate::verdict::{FILTERINGS, all_meet_as_said, behind, judge, nine};
 
 #[test]
 fn two_hosts_on_one_lan_meet_there_whatever_their_router_lets_pass() {
@@ -17,8 +17,7 @@ fn two_hosts_on_one_lan_meet_there_whatever_their_router_lets_pass() {
 
 #[test]
 fn a_home_behind_a_carrier_is_what_its_two_layers_are_together() {
-    let [.., apd] = nine();
-    let partners = [nine()[1], nine()[2], nine()[4], nine()[6], apd];
+    let partners = [1, 2, 4, 6, 8].map(|index| nine()[index]);
     let mut pairs = Vec::new();
     for home in nine() {
         for carrier in nine() {
@@ -102,7 +101,7 @@ fn a_firewall_filters_what_is_behind_it_and_two_hosts_behind_one_firewall_do_not
     let nine = nine();
     let firewall = |filtering| Nat { filtering, ..Preset::Firewall.nat().unwrap() };
     let mut pairs = Vec::new();
-    for wall in nine.map(|nat| firewall(nat.filtering)).into_iter().take(3) {
+    for wall in FILTERINGS.map(firewall) {
         for home in [nine[0], nine[2], nine[3], nine[8]] {
             for other in [nine[1], nine[3], nine[8]] {
                 let first = behind(&[("home", home), ("wall", wall)]);
@@ -113,7 +112,6 @@ fn a_firewall_filters_what_is_behind_it_and_two_hosts_behind_one_firewall_do_not
             }
         }
     }
-    pairs.retain(|(_, second)| second.routers.iter().all(|(_, nat)| nat.check().is_ok()));
     all_meet_as_said(&pairs);
 }
 

@@ -23,6 +23,13 @@ fn all_81_pairs_of_mapping_and_filtering_meet_or_not_as_the_oracle_says_and_nobo
     });
 }
 
+/// One cell, as words.
+struct Judged {
+    seen: String,
+    said: String,
+    wrong: Vec<String>,
+}
+
 /// Punches every two kinds at every skew; `also` looks at each punch while its routers still remember it.
 fn judge_table(
     kinds: &[(String, Option<Nat>)],
@@ -51,20 +58,16 @@ fn judge_table(
             wrong.extend(judge(&said, &seen).err());
         }
         let said = if said.race { "race" } else { said.via.first().map_or("none", |via| via.name()) };
-        (
-            summary(&seen),
-            said.to_owned(),
-            wrong.into_iter().map(move |why| format!("{a} with {b}: {why}")).collect(),
-        )
+        let wrong = wrong.into_iter().map(|why| format!("{a} with {b}: {why}")).collect();
+        Judged { seen: summary(&seen), said: said.to_owned(), wrong }
     });
-    let wrong: Vec<String> =
-        cells.iter().flatten().flat_map(|(_, _, wrong): &(_, _, Vec<String>)| wrong.clone()).collect();
+    let wrong: Vec<&str> = cells.iter().flatten().flat_map(|cell| &cell.wrong).map(String::as_str).collect();
     let names: Vec<String> = kinds.iter().map(|(name, _)| name.clone()).collect();
-    let column = |pick: &dyn Fn(&(String, String, Vec<String>)) -> String| {
-        let rows: Vec<Vec<String>> = cells.iter().map(|row| row.iter().map(pick).collect()).collect();
+    let rows = |pick: fn(&Judged) -> &String| {
+        let rows: Vec<Vec<&String>> = cells.iter().map(|row| row.iter().map(pick).collect()).collect();
         shown(&names, &rows)
     };
-    let (seen, said) = (column(&|cell| cell.0.clone()), column(&|cell| cell.1.clone()));
+    let (seen, said) = (rows(|cell| &cell.seen), rows(|cell| &cell.said));
     println!("{seen}");
     assert!(wrong.is_empty(), "seen:\n{seen}\nsaid:\n{said}\n{}", wrong.join("\n"));
 }
