@@ -17,6 +17,12 @@ pub fn router_of(peer: &str) -> String {
     format!("{peer}.router")
 }
 
+/// What the scenario declares a router to be, as it writes it; `None` where the node is no router.
+pub fn declared(case: &Case, node: &str) -> Option<String> {
+    let peer = case.peers.iter().find(|peer| router_of(&peer.name) == node && peer.nat.nat().is_some())?;
+    Some(peer.nat.name().to_owned())
+}
+
 /// The lab of a case: a router in front of every peer that has a NAT, and the two servers.
 pub fn topology(case: &Case) -> Topology {
     let mut topology = Topology::default();
