@@ -7,24 +7,30 @@ mod expectation;
 mod file;
 mod find;
 mod id;
+mod layout;
 mod matrix;
+mod nat_choice;
 mod nearest;
 mod schema;
+mod step;
 mod units;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netns::nat::{CandidateType, Path, Preset};
+use netns::nat::{CandidateType, Family, Path};
 
 pub(crate) use error::counted;
 pub use error::{Look, Problem, Problems};
 pub use expectation::Expectation;
 pub use find::{LoadOptions, Loaded, load, read};
 pub use id::CaseId;
-pub use matrix::{Case, CasePeer, CaseTransfer, Session, cases};
+pub use layout::{CasePeer, CaseRouter};
+pub use matrix::{Case, CaseTransfer, Session, cases};
+pub use nat_choice::NatChoice;
 pub use schema::json_schema;
+pub use step::{After, Step, StepVerb};
 pub use units::{NotAQuantity, duration, show_duration, show_size, size};
 
 /// A scenario file that is right: every name in it is known, and nothing contradicts itself.
@@ -40,6 +46,8 @@ pub struct Scenario {
     pub file: PathBuf,
     /// What the file says.
     pub source: Arc<str>,
+    /// The networks that peers share, in the order of the file.
+    pub networks: Vec<Network>,
     /// The peers: those under `peers` first, then those that only the matrix names.
     pub peers: Vec<Peer>,
     /// The axes of the matrix; none where there is no matrix.
@@ -48,6 +56,8 @@ pub struct Scenario {
     pub transfers: Vec<Transfer>,
     /// Every two peers that a transfer or a `between` names, in the order in which they are first named.
     pub pairs: Vec<Pair>,
+    /// What happens to routers in the middle of a case, in the order of the file.
+    pub steps: Vec<Step>,
     /// How often each cell of the matrix runs.
     pub repeat: u32,
     /// The seed, where the file fixes it.
@@ -60,30 +70,52 @@ pub struct Scenario {
     pub selected: Vec<CaseId>,
 }
 
+/// A network as the file declares it: a router, and what is on its inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Its name, and that of its router's node.
+    pub name: String,
+    /// Its router's NAT. A matrix may put another in its place.
+    pub nat: NatChoice,
+    /// The network that it is behind; `None` where that is the internet.
+    pub uplink: Option<String>,
+}
+
 /// A peer as the file declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its name.
     pub name: String,
-    /// Its router's NAT; `Open` where it has none. A matrix may put another in its place.
-    pub nat: Preset,
+    /// What it is plugged into. A matrix may put another router of its own in its place.
+    pub attached: Attached,
     /// How long after the others it starts.
     pub start: Duration,
 }
 
-/// One axis of the matrix: a key of a peer and the values it takes.
+/// What a peer is plugged into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attached {
+    /// The internet, with a public address of these families.
+    Public(Family),
+    /// A router of its own.
+    Own(NatChoice),
+    /// The network of this name.
+    Lan(String),
+}
+
+/// One axis of the matrix: the `nat` of a peer or of a network and the values it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Axis {
-    /// The peer.
-    pub peer: String,
+    /// The peer or the network.
+    pub owner: String,
     /// The values of its `nat`, in the order of the file.
-    pub values: Vec<Preset>,
+    pub values: Vec<NatChoice>,
 }
 
 impl Axis {
     /// The axis as case ids and tables call it: `alice.nat`.
     pub fn name(&self) -> String {
-        format!("{}.nat", self.peer)
+        format!("{}.nat", self.owner)
     }
 }
 
@@ -144,13 +176,13 @@ pub enum Break {
     HoldSignaling(Duration),
 }
 
-/// A router that is built as another preset than the scenario declares.
+/// A router that is built otherwise than the scenario declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lie {
-    /// The peer whose router it is.
+    /// Its node.
     pub router: String,
-    /// What it really is.
-    pub really: Preset,
+    /// What it really is; never without a router.
+    pub really: NatChoice,
 }
 
 /// What [`Break::Kill`] kills.

@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 /// What the modules of the harness may name of the lab.
 const LAB: [(&str, &[&str]); 4] = [
     ("cli", &["lab", "node", "nat", "sandbox", "doctor"]),
-    ("plan", &["nat::Preset", "topology"]),
+    ("plan", &["nat::", "topology"]),
     ("run", &["Error", "lab", "nat", "node"]),
     // Data types alone.
     ("scenario", &["nat::"]),

@@ -67,7 +67,9 @@ pub fn examine() -> Vec<Check> {
 pub fn no_sandbox(error: &Error) -> Check {
     let source = match error {
         Error::Netlink { source, .. } | Error::System { source, .. } => source,
-        Error::Topology(_) => return Check::fail(SANDBOX, error.to_string(), error.help()),
+        Error::Topology(_) | Error::NoPortal | Error::NotLinux => {
+            return Check::fail(SANDBOX, error.to_string(), error.help());
+        }
     };
     let (cause, fix) = why_no_sandbox(source, Uid::effective().is_root(), &Settings::read());
     Check::fail(SANDBOX, format!("{error}: {cause}"), fix)

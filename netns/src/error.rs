@@ -24,6 +24,12 @@ pub enum Error {
     /// The topology names something that it does not have, or has twice.
     #[error("{0}")]
     Topology(String),
+    /// Somebody would log in where there is nothing to log in to.
+    #[error("this router has no portal to log in to")]
+    NoPortal,
+    /// Somebody would set timers that this router does not have.
+    #[error("this router does not track connections as Linux does")]
+    NotLinux,
 }
 
 impl Error {
@@ -39,6 +45,8 @@ impl Error {
             Error::Topology(_) => {
                 return "give every node its own name and an uplink that is `internet` or a router".into();
             }
+            Error::NoPortal => return "log in only at a router whose NAT is `captive-portal`".into(),
+            Error::NotLinux => return "give the NAT a `timeout` of its own".into(),
         };
         match source.raw_os_error().map(nix::errno::Errno::from_raw) {
             Some(nix::errno::Errno::EPERM | nix::errno::Errno::EACCES) => {

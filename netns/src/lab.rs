@@ -1,43 +1,25 @@
 //! A lab: a topology, built. Dropping it removes it.
 
+mod links;
+mod router;
+mod settings;
+
+pub use router::{Drops, Router};
+
 use std::collections::HashMap;
 
-use crate::address::{INTERNET, OUTWARD, Place, Plan};
+use crate::address::{Kind, Plan};
 use crate::error::Error;
-use crate::nat::Nat;
-use crate::nat::ruleset;
-use crate::nat::table::MappingTable;
-use crate::netlink::nftables::{self, Table};
-use crate::netlink::wire::Batch;
-use crate::netlink::{Socket, Subsystem, route};
+use crate::netlink::{Socket, Subsystem};
 use crate::node::Node;
 use crate::topology::Topology;
+use settings::Settings;
 
 /// Namespaces, links, addresses, routes and NAT rules of one topology. It shares nothing with any other lab.
 #[derive(Debug)]
 pub struct Lab {
     nodes: Vec<Node>,
     routers: HashMap<String, Router>,
-}
-
-/// A NAT router of a lab.
-#[derive(Debug)]
-pub struct Router {
-    nat: Nat,
-    outside: std::net::Ipv4Addr,
-    netfilter: Socket,
-    table: Table,
-}
-
-/// What a router has dropped since it was started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Drops {
-    /// Inbound packets that its filter did not admit.
-    pub filtered: u64,
-    /// Outbound packets for which no free port was left.
-    pub exhausted: u64,
-    /// Outbound packets of a kind that it does not translate.
-    pub untranslatable: u64,
 }
 
 impl Lab {
@@ -56,22 +38,24 @@ impl Lab {
         let mut routers = HashMap::new();
         std::thread::scope(|scope| {
             let mut installing = Vec::with_capacity(topology.routers.len());
-            for (index, place) in plan.places.iter().enumerate() {
+            let mut settings = None;
+            for place in &plan.places {
                 nodes.push(Node::make(&place.name, &place.addresses)?);
-                // Routers follow the internet, in the order of the topology.
-                if let Some(router) = index.checked_sub(1).and_then(|index| topology.routers.get(index)) {
+                let settings = match &settings {
+                    Some(settings) => settings,
+                    None => settings.insert(Settings::needed(plan.has_v6())?),
+                };
+                settings.make(place)?;
+                if let Kind::Router(router) = place.kind {
+                    let router = &topology.routers[router];
                     let netfilter = Socket::open(Subsystem::Netfilter)?;
-                    let outside = place.addresses[0];
                     // Rules need no links: another core can install them meanwhile.
-                    installing.push(scope.spawn(move || {
-                        let table = ruleset::ruleset(&router.nat, outside, OUTWARD);
-                        nftables::install(&netfilter, &table)?;
-                        Ok::<_, Error>(Router { nat: router.nat, outside, netfilter, table })
-                    }));
+                    let start = || Router::start(router.nat, place, netfilter);
+                    installing.push((router, scope.spawn(start)));
                 }
             }
-            link(plan, &nodes)?;
-            for (router, installing) in topology.routers.iter().zip(installing) {
+            links::link(plan, &nodes, settings::kernel_has_v6())?;
+            for (router, installing) in installing {
                 let installed = installing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 routers.insert(router.name.clone(), installed?);
             }
@@ -85,7 +69,7 @@ impl Lab {
         self.nodes.iter().find(|node| node.name() == name)
     }
 
-    /// All nodes: the internet, the routers, the hosts.
+    /// All nodes: the internet, the routers, each with its LANs, the hosts.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter()
     }
@@ -93,99 +77,5 @@ impl Lab {
     /// The router of this name.
     pub fn router(&self, name: &str) -> Option<&Router> {
         self.routers.get(name)
-    }
-}
-
-/// Links, addresses and routes of all nodes; returns when every link sends.
-fn link(plan: &Plan, nodes: &[Node]) -> Result<(), Error> {
-    for (index, node) in nodes.iter().enumerate() {
-        let mut batch = Batch::new();
-        configure(&mut batch, plan, index);
-        plug_in(&mut batch, plan, index, nodes);
-        node.route.commit(batch)?;
-    }
-    // The far end of each link was up last, and sends from then on; the near end may not yet.
-    for (index, node) in nodes.iter().enumerate() {
-        route::await_running(&node.route, &plan.ports(index))?;
-    }
-    Ok(())
-}
-
-/// Addresses and routes of the outward link (which exists: uplinks come first), and the loopback.
-fn configure(batch: &mut Batch, plan: &Plan, index: usize) {
-    let place = &plan.places[index];
-    route::up(batch, route::LOOPBACK);
-    if index == 0 {
-        route::address(batch, route::LOOPBACK, INTERNET);
-        route::blackhole_default(batch);
-        return;
-    }
-    route::up(batch, OUTWARD);
-    for &address in &place.addresses {
-        route::address(batch, OUTWARD, address);
-    }
-    if let Some(gateway) = plan.places[place.uplink].gateway {
-        route::neighbour(batch, OUTWARD, gateway, Plan::mac(index, true));
-        route::default_route(batch, OUTWARD, gateway, place.addresses[0]);
-    }
-    if let Some(own) = place.gateway {
-        // On the loopback: every inward link answers for it.
-        route::address(batch, route::LOOPBACK, own);
-        route::forward(batch, OUTWARD);
-    }
-}
-
-/// The links of what is plugged into this place, with the way to each.
-fn plug_in(batch: &mut Batch, plan: &Plan, index: usize, nodes: &[Node]) {
-    for (child, place) in plan.places.iter().enumerate().skip(1).filter(|(_, place)| place.uplink == index) {
-        let end = |place: &Place, at_uplink| route::End {
-            name: if at_uplink { format!("port{}", place.port) } else { "outward".to_owned() },
-            index: if at_uplink { place.port } else { OUTWARD },
-            mac: Plan::mac(child, at_uplink),
-        };
-        route::veth(batch, &end(place, true), &end(place, false), nodes[child].namespace());
-        route::forward(batch, place.port);
-        for &address in &place.addresses {
-            route::host_route(batch, place.port, address);
-            route::neighbour(batch, place.port, address, Plan::mac(child, false));
-        }
-    }
-}
-
-impl Router {
-    /// How it behaves.
-    pub fn nat(&self) -> &Nat {
-        &self.nat
-    }
-
-    /// Its outside address.
-    pub fn outside(&self) -> std::net::Ipv4Addr {
-        self.outside
-    }
-
-    /// Ends every mapping, filter entry and counter at once, in one transaction, as losing power would.
-    pub fn reboot(&self) -> Result<(), Error> {
-        nftables::replace(&self.netfilter, &self.table)
-    }
-
-    /// What it has dropped since it was built or rebooted.
-    pub fn drops(&self) -> Result<Drops, Error> {
-        let read = |counter| nftables::packets(&self.netfilter, counter);
-        Ok(Drops {
-            filtered: read(ruleset::FILTERED)?,
-            exhausted: read(ruleset::EXHAUSTED)?,
-            untranslatable: read(ruleset::UNTRANSLATABLE)?,
-        })
-    }
-
-    /// Its mappings as they are now.
-    pub fn mappings(&self) -> Result<MappingTable, Error> {
-        let elements = |set| nftables::elements(&self.netfilter, set);
-        Ok(MappingTable::read(
-            &self.nat,
-            self.outside,
-            &elements(ruleset::MAPPINGS)?,
-            &elements(ruleset::FILTER)?,
-        ))
     }
 }

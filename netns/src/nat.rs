@@ -186,6 +186,18 @@ impl Nat {
     }
 }
 
+impl Family {
+    /// Whether there is IPv4.
+    pub const fn has_v4(self) -> bool {
+        matches!(self, Family::Ipv4 | Family::Dual)
+    }
+
+    /// Whether there is IPv6.
+    pub const fn has_v6(self) -> bool {
+        matches!(self, Family::Ipv6 | Family::Dual)
+    }
+}
+
 impl Mapping {
     /// RFC 4787's words.
     pub const fn name(self) -> &'static str {

@@ -1,6 +1,7 @@
 //! Netlink sockets: many requests in one datagram, one acknowledgement, every refusal named.
-//! What the messages mean is in [`route`] (links, addresses, routes) and [`nftables`] (rules and sets).
+//! What the messages mean is in [`route`] (links, addresses, routes), [`nftables`] (rules and sets) and [`conntrack`].
 
+pub(crate) mod conntrack;
 pub(crate) mod nftables;
 pub(crate) mod route;
 pub(crate) mod wire;
@@ -22,7 +23,7 @@ use wire::{Batch, HEADER, Reply};
 pub(crate) enum Subsystem {
     /// Links, addresses, routes, neighbours.
     Route,
-    /// nf_tables.
+    /// nf_tables and connection tracking.
     Netfilter,
 }
 

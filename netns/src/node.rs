@@ -1,7 +1,7 @@
 //! A node: one network namespace, in which programs are started and sockets opened.
 
 use std::ffi::OsStr;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Child, Command};
 
@@ -16,19 +16,34 @@ use crate::netlink::{Socket, Subsystem};
 pub struct Node {
     name: String,
     addresses: Vec<Ipv4Addr>,
+    addresses_v6: Vec<Ipv6Addr>,
     namespace: OwnedFd,
     pub(crate) route: Socket,
 }
 
 impl Node {
     /// Makes a namespace; the calling thread is left in it, so it must be one that ends soon.
-    pub(crate) fn make(name: &str, addresses: &[Ipv4Addr]) -> Result<Self, Error> {
+    pub(crate) fn make(name: &str, addresses: &[IpAddr]) -> Result<Self, Error> {
         unshare(CloneFlags::CLONE_NEWNET)
             .map_err(|errno| Error::system("make a network namespace", errno))?;
         let namespace = std::fs::File::open("/proc/thread-self/ns/net")
             .map_err(|source| Error::system("open a network namespace", source))?;
         let route = Socket::open(Subsystem::Route)?;
-        Ok(Node { name: name.to_owned(), addresses: addresses.to_vec(), namespace: namespace.into(), route })
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for &address in addresses {
+            match address {
+                IpAddr::V4(address) => v4.push(address),
+                IpAddr::V6(address) => v6.push(address),
+            }
+        }
+        let (name, namespace) = (name.to_owned(), namespace.into());
+        Ok(Node { name, addresses: v4, addresses_v6: v6, namespace, route })
+    }
+
+    /// Takes the calling thread into this node, for ever: it must be one that ends soon.
+    pub(crate) fn enter(&self) -> Result<(), Error> {
+        setns(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| Error::system(format!("enter node {}", self.name), errno))
     }
 
     pub(crate) fn namespace(&self) -> std::os::fd::BorrowedFd<'_> {
@@ -40,12 +55,23 @@ impl Node {
         &self.name
     }
 
-    /// The addresses of its outward link; empty for the internet.
+    /// The IPv4 addresses of its outward link; empty for the internet, and where it has IPv6 only.
     pub fn addresses(&self) -> &[Ipv4Addr] {
         &self.addresses
     }
 
-    /// The first of its addresses; 0.0.0.0 for the internet, which has none.
+    /// The IPv6 addresses of its outward link; empty for the internet, and where it has IPv4 only.
+    pub fn addresses_v6(&self) -> &[Ipv6Addr] {
+        &self.addresses_v6
+    }
+
+    /// The addresses of its outward link, IPv4 first.
+    pub fn all_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let v6 = self.addresses_v6.iter().copied().map(IpAddr::V6);
+        self.addresses.iter().copied().map(IpAddr::V4).chain(v6)
+    }
+
+    /// The first of its IPv4 addresses; 0.0.0.0 where it has none.
     pub fn address(&self) -> Ipv4Addr {
         self.addresses.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
@@ -72,11 +98,7 @@ impl Node {
     /// Does something on a thread inside this node; sockets that it opens belong to the node wherever they are used.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
         std::thread::scope(|scope| {
-            let worker = scope.spawn(|| {
-                setns(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET)
-                    .map_err(|errno| Error::system(format!("enter node {}", self.name), errno))?;
-                Ok(work())
-            });
+            let worker = scope.spawn(|| self.enter().map(|()| work()));
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }

@@ -1,4 +1,8 @@
-//! Topologies: which routers and hosts there are and what each is plugged into. Plain data.
+//! Topologies: which routers, LANs and hosts there are and what each is plugged into. Plain data.
+
+mod range;
+
+pub use range::{Ipv4Range, NoRange};
 
 use crate::nat::{Family, Nat};
 
@@ -31,6 +35,9 @@ pub struct Router {
     pub uplink: Uplink,
     /// How it behaves.
     pub nat: Nat,
+    /// The IPv4 addresses of its inside; where it is `None` the lab chooses some that no other router has. Two routers
+    /// may have the same, also where one is behind the other (RFC 4787 REQ-7).
+    pub inside: Option<Ipv4Range>,
 }
 
 /// A host: a peer or a server.
@@ -44,16 +51,17 @@ pub struct Host {
     pub addresses: u8,
     /// Servers get addresses of their own range.
     pub server: bool,
-    /// The address families it has where it is public; behind a router they are the router's.
+    /// The address families it has where it is public; behind a router they are the router's. A server has both where
+    /// anybody has IPv6.
     pub family: Family,
 }
 
 /// The nodes of a lab. The internet itself is not named: every lab has one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
-    /// Routers; an uplink names a router that stands earlier in the list.
+    /// Routers; an uplink names a router that stands earlier in the list, or a LAN of one.
     pub routers: Vec<Router>,
-    /// Switches, each on the inside of a router.
+    /// Switches, each on the inside of a router. Two hosts plugged into a router itself are joined by the router.
     pub lans: Vec<Lan>,
     /// Hosts.
     pub hosts: Vec<Host>,
@@ -63,20 +71,32 @@ impl Topology {
     /// Adds a router and returns the topology.
     #[must_use]
     pub fn router(mut self, name: &str, uplink: Uplink, nat: Nat) -> Self {
-        self.routers.push(Router { name: name.to_owned(), uplink, nat });
+        self.routers.push(Router { name: name.to_owned(), uplink, nat, inside: None });
         self
     }
 
-    /// Adds a host with one address and returns the topology.
+    /// Gives the router of this name this inside range and returns the topology.
+    #[must_use]
+    pub fn inside(mut self, router: &str, range: Ipv4Range) -> Self {
+        for router in self.routers.iter_mut().filter(|known| known.name == router) {
+            router.inside = Some(range);
+        }
+        self
+    }
+
+    /// Adds a host with one address (of each family that there is behind its router) and returns the topology.
     #[must_use]
     pub fn host(mut self, name: &str, uplink: Uplink) -> Self {
-        self.hosts.push(Host {
-            name: name.to_owned(),
-            uplink,
-            addresses: 1,
-            server: false,
-            family: Family::Ipv4,
-        });
+        let family = Family::Ipv4;
+        self.hosts.push(Host { name: name.to_owned(), uplink, addresses: 1, server: false, family });
+        self
+    }
+
+    /// Adds a public host of these address families and returns the topology.
+    #[must_use]
+    pub fn public_host(mut self, name: &str, family: Family) -> Self {
+        let (name, uplink) = (name.to_owned(), Uplink::Internet);
+        self.hosts.push(Host { name, uplink, addresses: 1, server: false, family });
         self
     }
 

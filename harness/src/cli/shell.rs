@@ -40,6 +40,9 @@ pub struct ShellArgs {
     /// The node: a peer, a router, a server; by default the first peer.
     #[arg(value_name = "NODE")]
     pub node: Option<String>,
+    /// Of several cases, the one of this id.
+    #[arg(short = 'k', long = "filter", value_name = "ID")]
+    pub filter: Option<String>,
     /// What to run there instead of a shell ($SHELL); its exit code becomes that of natlab.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -94,9 +97,13 @@ fn the_case(args: &ShellArgs, look: crate::scenario::Look) -> Result<Case, (Stri
     if let Some(problems) = loaded.problems {
         return Err((problems.render(look), Exit::Invalid));
     }
-    // The seed changes nothing of a lab, and neither does the number of a repetition.
+    // The seed changes nothing of a lab, and neither does the number of a repetition: the first will do.
     let scenarios = loaded.scenarios.into_iter().map(Arc::new);
-    let mut all: Vec<Case> = scenarios.flat_map(|scenario| cases(&scenario, 0, Some(1))).collect();
+    let mut all: Vec<Case> = scenarios.flat_map(|scenario| cases(&scenario, 0, None)).collect();
+    if let Some(id) = &args.filter {
+        all.retain(|case| case.id == *id);
+    }
+    all.dedup_by(|later, first| later.cell == first.cell && later.scenario.name == first.scenario.name);
     match all.len() {
         0 => Err((
             "no case was selected; `natlab list` shows what there is\n".to_owned(),
@@ -186,22 +193,17 @@ impl Inside<'_> {
     }
 
     fn what_is_where(&self, standing: &Standing) -> String {
-        let rows: Vec<[String; 3]> = self
-            .places
-            .iter()
-            .map(|place| {
-                let addresses =
-                    standing.lab.node(&place.name).map_or(Vec::new(), |node| node.addresses().to_vec());
-                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                [place.name.clone(), place.what.clone(), addresses.join(" ")]
-            })
-            .collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-        let (names, whats) = (width(0), width(1));
-        let line = |[name, what, addresses]: &[String; 3]| {
-            format!("  {name:names$}  {what:whats$}  {addresses}").trim_end().to_owned() + "\n"
+        let width = |column: fn(&Place) -> &str| {
+            self.places.iter().map(|place| column(place).len()).max().unwrap_or(0)
         };
-        let lines: String = rows.iter().map(line).collect();
+        let (names, whats) = (width(|place| &place.name), width(|place| &place.what));
+        let line = |Place { name, what }: &Place| {
+            let addresses = standing.lab.node(name).into_iter().flat_map(|node| node.all_addresses());
+            let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
+            let line = format!("  {name:names$}  {what:whats$}  {}", addresses.join(" "));
+            line.trim_end().to_owned() + "\n"
+        };
+        let lines: String = self.places.iter().map(line).collect();
         let [stun, other] = standing.stun();
         format!(
             "the lab of {}\n{lines}stun       {stun}, other address and port {other}\nsignaling  {}\n\

@@ -21,8 +21,8 @@ use super::process::{FromPeer, Peer, Server};
 use super::standing::{self, Standing};
 use crate::peer::control::Command;
 use crate::peer::control::event::Event;
-use crate::plan::{SIGNALING, STUN, router_of};
-use crate::scenario::{Break, Case, Victim, show_duration};
+use crate::plan::{SIGNALING, STUN};
+use crate::scenario::{Break, Case, CasePeer, Victim, show_duration};
 
 /// How much longer a case waits than its own limits, for the last events of a failure to arrive.
 const GRACE: Duration = Duration::from_secs(3);
@@ -129,15 +129,15 @@ impl CaseRun {
         let lab = &standing.lab;
         let server = standing.stun()[0];
         let probes = self.case.peers.iter().map(|peer| {
-            let (lab, name) = (Arc::clone(lab), peer.name.clone());
-            tokio::task::spawn_blocking(move || measure(&lab, &name, server))
+            let (lab, peer) = (Arc::clone(lab), peer.clone());
+            tokio::task::spawn_blocking(move || measure(&lab, &peer, server))
         });
         let probes: Vec<_> = probes.collect();
         let mut mismatch = None;
         for (peer, probe) in self.case.peers.iter().zip(probes) {
             let measured = joined(probe.await)??;
             let declared = format!("{} of {}", peer.nat, peer.name);
-            if let Err(difference) = measured.agrees_with(peer.nat.nat().as_ref()) {
+            if let Err(difference) = measured.agrees_with(peer.nat.nat.as_ref()) {
                 mismatch.get_or_insert(Broken {
                     stage: Stage::Nat,
                     message: format!("{declared} is not what it is called: {difference}"),
@@ -287,12 +287,12 @@ impl CaseRun {
     /// Reads what the nodes have to tell at the end: mapping tables, drops, lost datagrams.
     async fn inspect(&mut self, lab: &Arc<Lab>) -> Result<(), Broken> {
         for peer in &self.case.peers {
-            let (lab, name) = (Arc::clone(lab), peer.name.clone());
-            let found = tokio::task::spawn_blocking(move || journal::inspect(&lab, &name));
+            let (lab, asked) = (Arc::clone(lab), peer.clone());
+            let found = tokio::task::spawn_blocking(move || journal::inspect(&lab, &asked));
             let (router, lost) = joined(found.await)??;
             self.journal.lab(&peer.name, LabEvent::ReceiveBufferErrors { datagrams: lost });
-            if let Some((table, drops)) = router {
-                let file = self.folder.join(format!("{}.mappings.txt", router_of(&peer.name)));
+            if let (Some((table, drops)), Some(name)) = (router, &peer.router) {
+                let file = self.folder.join(format!("{name}.mappings.txt"));
                 std::fs::write(file, table.to_string()).map_err(Broken::lab("write a mapping table"))?;
                 let event = LabEvent::Drops {
                     filtered: drops.filtered,
@@ -310,15 +310,15 @@ impl CaseRun {
     }
 }
 
-fn measure(lab: &Lab, peer: &str, server: SocketAddr) -> Result<probe::Measured, Broken> {
-    let node = standing::node(lab, peer)?;
+fn measure(lab: &Lab, peer: &CasePeer, server: SocketAddr) -> Result<probe::Measured, Broken> {
+    let node = standing::node(lab, &peer.name)?;
     let SocketAddr::V4(server) = server else { return Err(Broken::no_node(STUN)) };
-    let router = lab.router(&router_of(peer));
+    let router = peer.router.as_ref().and_then(|name| lab.router(name));
     let mut drops = || router.map_or(Ok(0), |router| router.drops().map(|drops| drops.filtered));
     let measured = node.within(|| probe::measure(node.address(), server, &mut drops))?;
     let measured = measured.map_err(|error| {
         let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
-        let message = format!("the NAT of {peer} could not be measured: {error}{cause}");
+        let message = format!("the NAT of {} could not be measured: {error}{cause}", peer.name);
         Broken { stage: Stage::Nat, message }
     })?;
     if let Some(router) = router {

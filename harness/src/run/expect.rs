@@ -112,7 +112,7 @@ impl SessionJudge<'_> {
             |(peer, partner, offers)| {
                 let own = self.seen.peers.get(peer)?;
                 let declared = self.case.peers.iter().find(|declared| declared.name == *peer);
-                let has_router = declared.is_some_and(|declared| declared.nat.nat().is_some());
+                let has_router = declared.is_some_and(|declared| declared.router.is_some());
                 Some(End { peer, partner, offers, has_router, own, session: own.sessions.get(partner) })
             },
         )

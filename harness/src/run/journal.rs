@@ -12,8 +12,7 @@ use super::event::{Happening, LabEvent, Recorded};
 use super::expect;
 use super::observed::{Observed, PeerSeen};
 use crate::peer::control::event::Event;
-use crate::plan::router_of;
-use crate::scenario::{Case, Session};
+use crate::scenario::{Case, CasePeer, Session};
 
 /// The events of one case.
 #[derive(Debug)]
@@ -105,12 +104,15 @@ fn has_ended(case: &Case, seen: &Observed, session: &Session, peer: &str, partne
 
 /// What the node of a peer, and the router before it, have to tell at the end: the mapping table and the drops, if
 /// there is a router, and the datagrams that a full receive buffer lost.
-pub(super) fn inspect(lab: &Lab, peer: &str) -> Result<(Option<(MappingTable, Drops)>, u64), netns::Error> {
-    let lost = match lab.node(peer) {
+pub(super) fn inspect(
+    lab: &Lab,
+    peer: &CasePeer,
+) -> Result<(Option<(MappingTable, Drops)>, u64), netns::Error> {
+    let lost = match lab.node(&peer.name) {
         Some(node) => node.within(receive_buffer_errors)?,
         None => 0,
     };
-    let router = lab.router(&router_of(peer));
+    let router = peer.router.as_ref().and_then(|name| lab.router(name));
     let router =
         router.map(|router| Ok::<_, netns::Error>((router.mappings()?, router.drops()?))).transpose()?;
     Ok((router, lost))

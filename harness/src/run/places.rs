@@ -28,7 +28,8 @@ pub fn places(case: &Case) -> Vec<Place> {
     let mut all = Vec::new();
     all.extend(peers.iter().map(|host| place(&host.name, format!("peer {}", behind(&host.uplink)))));
     all.extend(topology.routers.iter().map(|router| {
-        let kind = plan::declared(case, &router.name).unwrap_or_default();
+        let declared = case.routers.iter().find(|declared| declared.name == router.name);
+        let kind = declared.map_or("", |declared| &declared.label);
         place(&router.name, format!("router {kind} {}", behind(&router.uplink)))
     }));
     all.extend(topology.lans.iter().map(|lan| place(&lan.name, format!("switch behind {}", lan.router))));
@@ -43,7 +44,7 @@ impl Standing {
         let addresses: Vec<String> = self
             .lab
             .node(node)
-            .map_or_else(Vec::new, |node| node.addresses().iter().map(ToString::to_string).collect());
+            .map_or_else(Vec::new, |node| node.all_addresses().map(|address| address.to_string()).collect());
         let mut environment = vec![("NATLAB_NODE", node.to_owned())];
         environment.extend(addresses.first().map(|first| ("NATLAB_ADDRESS", first.clone())));
         environment.push(("NATLAB_ADDRESSES", addresses.join(" ")));
@@ -51,7 +52,8 @@ impl Standing {
         environment.push(("NATLAB_STUN", stun.to_string()));
         environment.push(("NATLAB_STUN_ALT", other.to_string()));
         environment.push(("NATLAB_SIGNALING", self.signaling()));
-        environment.extend(plan::declared(case, node).map(|nat| ("NATLAB_NAT", nat)));
+        let router = case.routers.iter().find(|router| router.name == node);
+        environment.extend(router.map(|router| ("NATLAB_NAT", router.label.clone())));
         environment
     }
 }

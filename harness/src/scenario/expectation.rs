@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use netns::nat::{CandidateType, Path, direct_path};
+use netns::nat::{CandidateType, Path, Vantage, predict};
 
-use super::{CasePeer, Pair};
+use super::Pair;
 
 /// When two peers that start at once have discovered each other, unless the file says otherwise.
 const DISCOVERED_WITHIN: Duration = Duration::from_secs(5);
@@ -26,6 +26,8 @@ pub struct Expectation {
     pub file: bool,
     /// What the oracle says; another word than `path` where the file insists on something else.
     pub predicted: Path,
+    /// Whether it depends on who speaks first whether there is a path: then what comes of it is recorded, not judged.
+    pub race: bool,
     /// Why the oracle says so, with the names of the peers.
     pub reason: String,
     /// Why, in the words of the file.
@@ -34,10 +36,16 @@ pub struct Expectation {
     pub line: usize,
 }
 
-/// What is expected of `pair` when its peers are these; `sends` tells whether a file goes between them.
-pub(super) fn expectation(pair: &Pair, offerer: &CasePeer, answerer: &CasePeer, sends: bool) -> Expectation {
+/// What is expected of `pair` when its peers, offerer first, stand here and the later one starts at `start`; `sends`
+/// tells whether a file goes between them.
+pub(super) fn expectation(
+    pair: &Pair,
+    [offerer, answerer]: &[Vantage; 2],
+    start: Duration,
+    sends: bool,
+) -> Expectation {
     let wanted = &pair.wanted;
-    let prediction = direct_path(offerer.nat.access(), answerer.nat.access());
+    let prediction = predict(offerer, answerer);
     let path = wanted.path.unwrap_or(prediction.path);
     let via = match path {
         Path::None => Vec::new(),
@@ -45,7 +53,6 @@ pub(super) fn expectation(pair: &Pair, offerer: &CasePeer, answerer: &CasePeer, 
         _ if prediction.path == path => prediction.via.to_vec(),
         _ => vec![CandidateType::Host, CandidateType::ServerReflexive, CandidateType::PeerReflexive],
     };
-    let start = offerer.start.max(answerer.start);
     let (discovered, connected) = (DISCOVERED_WITHIN + start, CONNECTED_WITHIN + start);
     Expectation {
         discovered_within: wanted
@@ -58,6 +65,7 @@ pub(super) fn expectation(pair: &Pair, offerer: &CasePeer, answerer: &CasePeer, 
         via,
         file: sends && path != Path::None,
         predicted: prediction.path,
+        race: prediction.race,
         reason: prediction.reason.words(&pair.offerer, &pair.answerer),
         because: wanted.because.clone(),
         line: pair.line,
@@ -66,7 +74,7 @@ pub(super) fn expectation(pair: &Pair, offerer: &CasePeer, answerer: &CasePeer, 
 
 #[cfg(test)]
 mod tests {
-    use netns::nat::Preset;
+    use netns::nat::{Family, Preset};
     use rstest::rstest;
 
     use super::super::Wanted;
@@ -110,11 +118,10 @@ mod tests {
 
     fn expected(wanted: Wanted, first: Preset, second: Preset) -> Expectation {
         let pair = Pair { offerer: "alice".to_owned(), answerer: "bob".to_owned(), wanted, line: 4 };
-        let peer = |name: &str, nat, start| CasePeer {
-            name: name.to_owned(),
-            nat,
-            start: Duration::from_secs(start),
+        let vantage = |name: &str, preset: Preset| {
+            let routers = preset.nat().map(|nat| (name.to_owned(), nat)).into_iter().collect();
+            Vantage { routers, family: Family::Ipv4 }
         };
-        expectation(&pair, &peer("alice", first, 0), &peer("bob", second, 2), true)
+        expectation(&pair, &[vantage("a", first), vantage("b", second)], Duration::from_secs(2), true)
     }
 }

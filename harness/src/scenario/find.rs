@@ -234,7 +234,7 @@ fn select(
     let unknown =
         ids.iter().flat_map(|id| id.cell.iter().map(move |part| (id, part))).find(|(_, (axis, value))| {
             let found = scenario.axes.iter().find(|known| known.name() == *axis);
-            found.is_none_or(|known| known.values.iter().all(|preset| preset.name() != value))
+            found.is_none_or(|known| known.values.iter().all(|choice| choice.label != *value))
         });
     if let Some((id, (axis, value))) = unknown {
         let message = format!("`{}` has no case with {axis}={value}", scenario.name);

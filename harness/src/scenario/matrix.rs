@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netns::nat::Preset;
+use netns::nat::Vantage;
 use sha2::{Digest, Sha256};
 
 use super::expectation::expectation;
-use super::{Axis, Break, CaseId, Expectation, Pair, Scenario};
+use super::layout::{Layout, lay_out, routers_of, vantage};
+use super::{Axis, Break, CaseId, CasePeer, CaseRouter, Expectation, NatChoice, Pair, Scenario, Step};
 
 /// One scenario in one cell of its matrix, once: what is run.
 #[derive(Debug, Clone)]
@@ -23,27 +24,20 @@ pub struct Case {
     pub repetition: u32,
     /// Where every random draw of this case comes from.
     pub seed: [u8; 32],
+    /// The routers, the outermost first: an uplink stands before what is behind it.
+    pub routers: Vec<CaseRouter>,
     /// The peers, in the order of the file.
     pub peers: Vec<CasePeer>,
     /// What is sent, in the order of the file.
     pub transfers: Vec<CaseTransfer>,
     /// Who is connected with whom.
     pub sessions: Vec<Session>,
+    /// What happens to routers meanwhile, in this order.
+    pub steps: Vec<Step>,
     /// How long ICE may look for a path before it gives up.
     pub patience: Duration,
     /// What is broken on purpose.
     pub broken: Option<Break>,
-}
-
-/// A peer of a case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CasePeer {
-    /// Its name.
-    pub name: String,
-    /// Its router's NAT; `Open` where it has no router.
-    pub nat: Preset,
-    /// How long after the start of the case it starts.
-    pub start: Duration,
 }
 
 /// A file that is sent in a case.
@@ -70,6 +64,18 @@ pub struct Session {
     pub expect: Expectation,
 }
 
+impl Case {
+    /// The routers between a peer and the internet, innermost first.
+    pub fn routers_of(&self, peer: &CasePeer) -> Vec<&CaseRouter> {
+        routers_of(&self.routers, peer)
+    }
+
+    /// Where a peer stands, as the oracle is asked: once everybody has logged in who is going to.
+    pub fn vantage(&self, peer: &CasePeer) -> Vantage {
+        vantage(&self.routers, &self.steps, peer)
+    }
+}
+
 /// All cases of a scenario, or those it was asked for by id. `run_seed` counts where the scenario fixes no seed,
 /// `repeat_override` instead of its `repeat`. A repetition that was asked for by number is there whatever `repeat`
 /// says, so that the id of a case that failed under `--repeat 50` runs again alone.
@@ -77,30 +83,30 @@ pub fn cases(scenario: &Arc<Scenario>, run_seed: u64, repeat_override: Option<u3
     let repeat = repeat_override.unwrap_or(scenario.repeat).max(1);
     let seed = scenario.seed.unwrap_or(run_seed);
     let mut all = Vec::new();
-    for presets in cells(&scenario.axes) {
+    for choices in cells(&scenario.axes) {
         let cell: Vec<(String, String)> = scenario
             .axes
             .iter()
-            .zip(&presets)
-            .map(|(axis, preset)| (axis.name(), preset.name().to_owned()))
+            .zip(&choices)
+            .map(|(axis, choice)| (axis.name(), choice.label.clone()))
             .collect();
         for (repetition, is_numbered) in repetitions(scenario, &cell, repeat) {
             let repetition_shown = is_numbered.then_some(repetition);
             let id = CaseId { name: scenario.name.clone(), cell: cell.clone(), repetition: repetition_shown };
-            all.push(case(scenario, &presets, id, repetition, seed));
+            all.push(case(scenario, &choices, id, repetition, seed));
         }
     }
     all
 }
 
 /// Every cell of the matrix, the last axis varying fastest. Without a matrix, one cell.
-fn cells(axes: &[Axis]) -> Vec<Vec<Preset>> {
+pub(super) fn cells(axes: &[Axis]) -> Vec<Vec<NatChoice>> {
     axes.iter().fold(vec![Vec::new()], |cells, axis| {
-        let longer = |cell: &Vec<Preset>| {
+        let longer = |cell: &Vec<NatChoice>| {
             let cell = cell.clone();
-            axis.values.iter().map(move |value| cell.iter().copied().chain([*value]).collect()).collect()
+            axis.values.iter().map(move |value| cell.iter().chain([value]).cloned().collect()).collect()
         };
-        cells.iter().flat_map::<Vec<Vec<Preset>>, _>(longer).collect()
+        cells.iter().flat_map::<Vec<Vec<NatChoice>>, _>(longer).collect()
     })
 }
 
@@ -120,20 +126,9 @@ fn repetitions(scenario: &Scenario, cell: &[(String, String)], repeat: u32) -> B
     wanted
 }
 
-fn case(scenario: &Arc<Scenario>, presets: &[Preset], id: CaseId, repetition: u32, seed: u64) -> Case {
-    let nat_of = |name: &str| {
-        let varied = scenario.axes.iter().zip(presets).find(|(axis, _)| axis.peer == name);
-        varied.map(|(_, preset)| *preset)
-    };
-    let peers: Vec<CasePeer> = scenario
-        .peers
-        .iter()
-        .map(|peer| CasePeer {
-            name: peer.name.clone(),
-            nat: nat_of(&peer.name).unwrap_or(peer.nat),
-            start: peer.start,
-        })
-        .collect();
+fn case(scenario: &Arc<Scenario>, cell: &[NatChoice], id: CaseId, repetition: u32, seed: u64) -> Case {
+    let layout = lay_out(&scenario.networks, &scenario.peers, &scenario.axes, cell);
+    let steps = layout.steps(&scenario.steps);
     let transfers: Vec<CaseTransfer> = scenario
         .transfers
         .iter()
@@ -145,7 +140,8 @@ fn case(scenario: &Arc<Scenario>, presets: &[Preset], id: CaseId, repetition: u3
             size: transfer.size,
         })
         .collect();
-    let sessions = scenario.pairs.iter().filter_map(|pair| session(pair, &peers, &transfers)).collect();
+    let sessions =
+        scenario.pairs.iter().filter_map(|pair| session(pair, &layout, &steps, &transfers)).collect();
     let text = id.to_string();
     Case {
         seed: case_seed(seed, &text),
@@ -153,22 +149,25 @@ fn case(scenario: &Arc<Scenario>, presets: &[Preset], id: CaseId, repetition: u3
         scenario: Arc::clone(scenario),
         cell: id.cell,
         repetition,
-        peers,
+        routers: layout.routers,
+        peers: layout.peers,
         transfers,
         sessions,
+        steps,
         patience: scenario.patience,
         broken: scenario.broken.clone(),
     }
 }
 
-fn session(pair: &Pair, peers: &[CasePeer], transfers: &[CaseTransfer]) -> Option<Session> {
-    let peer = |name: &str| peers.iter().find(|peer| peer.name == name);
-    let (offerer, answerer) = (peer(&pair.offerer)?, peer(&pair.answerer)?);
+fn session(pair: &Pair, layout: &Layout, steps: &[Step], transfers: &[CaseTransfer]) -> Option<Session> {
+    let (offerer, answerer) = (layout.peer(&pair.offerer)?, layout.peer(&pair.answerer)?);
+    let vantages = [offerer, answerer].map(|peer| vantage(&layout.routers, steps, peer));
+    let start = offerer.start.max(answerer.start);
     let sends = transfers.iter().any(|transfer| {
         let names = [&transfer.from, &transfer.to];
         names == [&pair.offerer, &pair.answerer] || names == [&pair.answerer, &pair.offerer]
     });
-    let expect = expectation(pair, offerer, answerer, sends);
+    let expect = expectation(pair, &vantages, start, sends);
     Some(Session { offerer: pair.offerer.clone(), answerer: pair.answerer.clone(), expect })
 }
 
@@ -236,9 +235,11 @@ repeat: 2
     fn a_cell_decides_the_nats_and_the_oracle_speaks_cell_by_cell() {
         let cases = all(MATRIX, &["matrix[alice.nat=symmetric,bob.nat=symmetric]#1"], None);
         let [case] = &cases[..] else { panic!("one case") };
-        let nats: Vec<(&str, Preset)> =
-            case.peers.iter().map(|peer| (peer.name.as_str(), peer.nat)).collect();
-        assert_eq!(nats, [("carol", Preset::Open), ("alice", Preset::Symmetric), ("bob", Preset::Symmetric)]);
+        let nats: Vec<(&str, &str)> =
+            case.peers.iter().map(|peer| (peer.name.as_str(), peer.nat.label.as_str())).collect();
+        assert_eq!(nats, [("carol", "open"), ("alice", "symmetric"), ("bob", "symmetric")]);
+        let routers: Vec<&str> = case.routers.iter().map(|router| router.name.as_str()).collect();
+        assert_eq!(routers, ["alice.router", "bob.router"]);
         let paths: Vec<&str> = case.sessions.iter().map(|session| session.expect.path.name()).collect();
         assert_eq!(paths, ["none", "direct"]);
         assert_eq!(case.sessions[1].expect.line, 5, "the line of `expect`");

@@ -36,5 +36,7 @@ fn every_cell_of_the_matrix_passes_and_is_joined_as_the_oracle_says() {
 }
 
 fn cells() -> impl Iterator<Item = (Preset, Preset)> {
-    Preset::ALL.into_iter().flat_map(|alice| Preset::ALL.into_iter().map(move |bob| (alice, bob)))
+    use Preset::{AddressRestricted, FullCone, Open, PortRestricted, Symmetric};
+    let kinds = [Open, FullCone, AddressRestricted, PortRestricted, Symmetric];
+    kinds.into_iter().flat_map(move |alice| kinds.into_iter().map(move |bob| (alice, bob)))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Access, Allocation, Egress, Filtering, Mapping, Nat, Translation};
+use super::{Access, Allocation, Egress, Filtering, Hairpin, Mapping, Nat, Translation};
 
 /// The NATs that have a name. RFC 3489's cone names are kept because everybody uses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,6 +86,7 @@ impl Preset {
         let restricted = Nat::new(M::EndpointIndependent, F::AddressAndPortDependent, A::Preserve);
         let closed = |egress| Nat { egress, ..restricted };
         let by = |translation| Nat { translation, ..restricted };
+        let linux = |input_drop| Nat { hairpin: Hairpin::Off, ..by(Translation::Masquerade { input_drop }) };
         Some(match self {
             Preset::Open => return None,
             Preset::Firewall => by(Translation::None),
@@ -101,8 +102,8 @@ impl Preset {
                 let blocks = A::Blocks { size: 512, on_demand: false };
                 Nat::new(M::EndpointIndependent, F::EndpointIndependent, blocks)
             }
-            Preset::LinuxMasquerade => by(Translation::Masquerade { input_drop: false }),
-            Preset::LinuxMasqueradeInputDrop => by(Translation::Masquerade { input_drop: true }),
+            Preset::LinuxMasquerade => linux(false),
+            Preset::LinuxMasqueradeInputDrop => linux(true),
             Preset::UdpBlocked => closed(Egress::NoUdp),
             Preset::HttpsOnly => closed(Egress::HttpsOnly),
             Preset::CaptivePortal => closed(Egress::Portal),

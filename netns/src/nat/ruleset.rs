@@ -1,28 +1,18 @@
-//! From a [`Nat`] to the rules that make it true. Stateless rewriting: all the state that RFC 4787 speaks of is in
-//! three sets of the router's namespace; there is no conntrack, so nothing of its habits can show.
-//!
-//! | set | key | meaning |
-//! |---|---|---|
-//! | `mappings` | protocol, inside address and port, then by the mapping: remote address, remote port | the outside port |
-//! | `reverse` | protocol, outside port | its owner: the key of the mapping, but for the protocol |
-//! | `filter` | protocol, outside port, then by the filtering: remote address, remote port | who may send |
-//!
-//! A fourth, `same`, is no state: it holds pairs of equals for a second, so that two registers can be compared.
+//! From a [`Nat`] to the rules that make it true, by one of three means: [`modelled`] is RFC 4787 itself; a firewall and
+//! a Linux masquerade have rules of their own.
 
-mod allocate;
-mod icmp;
+pub(crate) mod firewall;
+pub(crate) mod masquerade;
+mod modelled;
 mod packet;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::table::Protocol;
-use super::{Filtering, Nat};
-use crate::netlink::nftables::{Chain, Checksum, Expr, Hook, Meta, Set, Table, Verdict};
-use packet::{
-    DESTINATION, DESTINATION_PORT, ICMP, INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE_PORT, PROTOCOL_AGAIN,
-    REMOTE, REMOTE_PORT, SCRATCH, SOURCE, SOURCE_PORT, TCP, UDP, is_protocol,
-};
+use super::{Nat, Translation};
+use crate::error::Error;
+use crate::netlink::nftables::{Expr, Family, Table, Verdict};
 
 /// Names that others read.
 pub(crate) const MAPPINGS: &str = "mappings";
@@ -33,9 +23,14 @@ pub(crate) const FILTERED: &str = "filtered";
 pub(crate) const EXHAUSTED: &str = "exhausted";
 /// Outbound packets that this router does not translate.
 pub(crate) const UNTRANSLATABLE: &str = "untranslatable";
+/// Outbound packets that the egress policy does not let leave.
+pub(crate) const REFUSED: &str = "refused";
 
-const REVERSE: &str = "reverse";
-const SAME: &str = "same";
+/// Every table counts all kinds of drops, also those that it never makes.
+const COUNTERS: [&str; 4] = [FILTERED, EXHAUSTED, UNTRANSLATABLE, REFUSED];
+
+/// The chain that a captive portal closes the router with; empty once somebody has logged in.
+pub(crate) const PORTAL: &str = "portal";
 
 /// RFC 4787 REQ-5: two minutes or more.
 const UDP_LIFETIME: Duration = Duration::from_secs(120);
@@ -46,8 +41,6 @@ const TCP_TRANSITORY: Duration = Duration::from_secs(4 * 60);
 const ECHO_LIFETIME: Duration = Duration::from_secs(60);
 /// How long a port is its owner's before the mapping is made: longer than that takes.
 const CLAIM_LIFETIME: Duration = Duration::from_secs(1);
-
-const HAIRPIN_MARK: u32 = 1;
 
 /// The lifetime that a mapping got when it was last refreshed: the shortest that is not yet over. (The kernel tells
 /// only what is left of it.)
@@ -60,155 +53,27 @@ pub(crate) fn lifetime(protocol: Protocol, left: Duration) -> Duration {
     }
 }
 
-/// The rules of a router with this outside address, whose outside link has this index.
-pub(crate) fn ruleset(nat: &Nat, outside: Ipv4Addr, outside_link: u32) -> Table {
-    let rules =
-        Rules { nat, outside: outside.octets().to_vec(), outside_link: outside_link.to_ne_bytes().to_vec() };
-    let chain = |name, rules| Chain { name, hook: None, rules };
-    let mut chains = vec![
-        rules.prerouting(),
-        rules.forward(),
-        chain("gate", rules.gate()),
-        chain("turn", rules.turn()),
-        chain("defragment", vec![vec![Expr::Set(SCRATCH, vec![0; 4]), Expr::Defragment(SCRATCH)]]),
-    ];
-    chains.extend(rules.allocate());
-    chains.extend(rules.icmp());
-    Table { counters: vec![FILTERED, EXHAUSTED, UNTRANSLATABLE], sets: rules.sets(), chains }
-}
-
-struct Rules<'a> {
-    nat: &'a Nat,
-    outside: Vec<u8>,
-    outside_link: Vec<u8>,
-}
-
-impl Rules<'_> {
-    fn sets(&self) -> Vec<Set> {
-        let owner = 4 * self.nat.mapping.owner_registers() as u32;
-        let filter = match self.nat.filtering {
-            Filtering::EndpointIndependent => 0,
-            Filtering::AddressDependent => 4,
-            Filtering::AddressAndPortDependent => 8,
-        };
-        let set = |name, key, value, lifetime| Set { name, key, value, lifetime };
-        vec![
-            set(MAPPINGS, 4 + owner, Some(4), UDP_LIFETIME),
-            set(REVERSE, 8, Some(owner), UDP_LIFETIME),
-            set(FILTER, 8 + filter, None, UDP_LIFETIME),
-            set(SAME, 2 * owner, None, CLAIM_LIFETIME),
-        ]
+/// The rules of a router with these outside addresses, whose outside link has this index; a table for each family.
+/// `inside` is its own address there: those of hosts follow it.
+pub(crate) fn rules(
+    nat: &Nat,
+    outsides: &[Ipv4Addr],
+    outside_link: u32,
+    inside: Option<Ipv4Addr>,
+) -> Result<Vec<Table>, Error> {
+    nat.check().map_err(|impossible| Error::Topology(impossible.to_string()))?;
+    let mut tables = Vec::new();
+    if let (Some(&outside), Some(_inside)) = (outsides.first(), inside) {
+        tables.push(match nat.translation {
+            Translation::Modelled => modelled::table(nat, outside, outside_link),
+            Translation::None => firewall::table(nat, Family::Ipv4, outside_link),
+            Translation::Masquerade { input_drop } => masquerade::table(input_drop, outside, outside_link),
+        });
     }
-
-    /// Before routing: what comes from outside passes the gate or ends; what an inside host sends to the outside
-    /// address turns round.
-    fn prerouting(&self) -> Chain {
-        const RAW: i32 = -300;
-        let verdict = |mut condition: Vec<Expr>, verdict| {
-            condition.push(Expr::Verdict(verdict));
-            condition
-        };
-        let from_outside =
-            vec![Expr::LoadMeta(Meta::InputInterface, SCRATCH), Expr::Is(SCRATCH, self.outside_link.clone())];
-        let not_icmp =
-            vec![Expr::LoadMeta(Meta::TransportProtocol, SCRATCH), Expr::IsNot(SCRATCH, vec![ICMP])];
-        let rules = vec![
-            verdict(from_outside, Verdict::Goto("gate")),
-            verdict(self.not_to_us(), Verdict::Accept),
-            verdict(is_protocol(UDP), Verdict::Jump("allocate-udp")),
-            verdict(is_protocol(TCP), Verdict::Jump("allocate-tcp")),
-            verdict(not_icmp, Verdict::Goto("turn")),
-        ];
-        Chain { name: "prerouting", hook: Some(Hook::Prerouting(RAW)), rules }
+    if nat.family.has_v6() {
+        tables.push(firewall::table(nat, Family::Ipv6, outside_link));
     }
-
-    /// After routing: what goes outside gets its mapping.
-    fn forward(&self) -> Chain {
-        let mut turned =
-            vec![Expr::LoadMeta(Meta::Mark, SCRATCH), Expr::Is(SCRATCH, HAIRPIN_MARK.to_ne_bytes().to_vec())];
-        turned.extend(self.leave_from_outside_address());
-        let stays_inside = vec![
-            Expr::LoadMeta(Meta::OutputInterface, SCRATCH),
-            Expr::IsNot(SCRATCH, self.outside_link.clone()),
-            Expr::Verdict(Verdict::Accept),
-        ];
-        let outbound = |protocol: u8, verdict| {
-            let mut rule = is_protocol(protocol);
-            rule.push(Expr::Verdict(verdict));
-            rule
-        };
-        let mut neither = vec![Expr::LoadMeta(Meta::TransportProtocol, SCRATCH)];
-        neither.extend([UDP, TCP].map(|protocol| Expr::IsNot(SCRATCH, vec![protocol])));
-        neither.extend(refuse(UNTRANSLATABLE));
-        let rules = vec![
-            turned,
-            stays_inside,
-            outbound(UDP, Verdict::Jump("allocate-udp")),
-            outbound(TCP, Verdict::Jump("allocate-tcp")),
-            outbound(ICMP, Verdict::Goto("icmp-out")),
-            neither,
-            self.leave_from_outside_address().to_vec(),
-        ];
-        Chain { name: "forward", hook: Some(Hook::Forward(0)), rules }
-    }
-
-    /// From outside: admitted and rewritten, or counted and dropped. A protocol without mappings admits nothing.
-    fn gate(&self) -> Vec<Vec<Expr>> {
-        let mut to_others = self.not_to_us();
-        to_others.extend(refuse(FILTERED));
-        let mut icmp = is_protocol(ICMP);
-        icmp.push(Expr::Verdict(Verdict::Goto("icmp-in")));
-        let mut admitted = vec![
-            Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN),
-            Expr::Load(DESTINATION_PORT, OUTSIDE_PORT),
-            Expr::Load(SOURCE, REMOTE),
-            Expr::Load(SOURCE_PORT, REMOTE_PORT),
-        ];
-        admitted.extend(self.admit());
-        admitted.push(Expr::Write(DESTINATION_PORT, INSIDE_PORT, Checksum::Transport));
-        admitted.push(Expr::Verdict(Verdict::Accept));
-        vec![to_others, icmp, admitted, refuse(FILTERED)]
-    }
-
-    /// From inside to the outside address, its source port already that of its mapping: like the gate, and the
-    /// source becomes the outside address after routing (RFC 4787 REQ-9a; before it, it would be a martian).
-    fn turn(&self) -> Vec<Vec<Expr>> {
-        let mut rule = vec![
-            Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN),
-            Expr::Load(DESTINATION_PORT, OUTSIDE_PORT),
-            Expr::Set(REMOTE, self.outside.clone()),
-            Expr::Load(SOURCE_PORT, REMOTE_PORT),
-        ];
-        rule.extend(self.admit());
-        rule.push(Expr::Write(DESTINATION_PORT, INSIDE_PORT, Checksum::Transport));
-        rule.push(Expr::Set(SCRATCH, HAIRPIN_MARK.to_ne_bytes().to_vec()));
-        rule.push(Expr::Mark(SCRATCH));
-        rule.push(Expr::Verdict(Verdict::Accept));
-        vec![rule, refuse(FILTERED)]
-    }
-
-    /// Holds where the filter admits the remote; writes the inside address.
-    fn admit(&self) -> Vec<Expr> {
-        let mut steps = Vec::new();
-        if self.nat.filtering != Filtering::EndpointIndependent {
-            steps.push(Expr::In(FILTER, PROTOCOL_AGAIN));
-        }
-        steps.push(Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: INSIDE });
-        steps.push(Expr::Write(DESTINATION, INSIDE, Checksum::AtAndTransport(IP_CHECKSUM)));
-        steps
-    }
-
-    fn not_to_us(&self) -> Vec<Expr> {
-        vec![Expr::Load(DESTINATION, SCRATCH), Expr::IsNot(SCRATCH, self.outside.clone())]
-    }
-
-    fn leave_from_outside_address(&self) -> [Expr; 3] {
-        [
-            Expr::Set(SCRATCH, self.outside.clone()),
-            Expr::Write(SOURCE, SCRATCH, Checksum::AtAndTransport(IP_CHECKSUM)),
-            Expr::Verdict(Verdict::Accept),
-        ]
-    }
+    Ok(tables)
 }
 
 fn refuse(counter: &'static str) -> Vec<Expr> {

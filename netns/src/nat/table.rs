@@ -1,7 +1,7 @@
 //! A router's mappings as people read them.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use super::{Filtering, Mapping, Nat, ruleset};
@@ -10,7 +10,7 @@ use crate::netlink::nftables::Element;
 /// Transport protocols that a router maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
-    /// ICMP echo; its port is the identifier.
+    /// ICMP or ICMPv6 echo; its port is the identifier.
     Echo,
     /// TCP.
     Tcp,
@@ -24,15 +24,17 @@ pub struct Entry {
     /// Of which protocol.
     pub protocol: Protocol,
     /// The host behind the router.
-    pub inside: SocketAddrV4,
-    /// What the world sees.
-    pub outside: SocketAddrV4,
+    pub inside: SocketAddr,
+    /// What the world sees; the same where nothing is translated.
+    pub outside: SocketAddr,
     /// For which remote address (and port, else 0) it exists; `None` where for all.
-    pub remote: Option<SocketAddrV4>,
-    /// How long since it was last refreshed by an outbound packet.
+    pub remote: Option<SocketAddr>,
+    /// How long since it was last refreshed.
     pub idle: Duration,
+    /// How many packets it has carried, where the kernel counts them.
+    pub packets: Option<u64>,
     /// Whose packets the filter admits (port 0: any port); `None` where anybody's.
-    pub admits: Option<Vec<SocketAddrV4>>,
+    pub admits: Option<Vec<SocketAddr>>,
 }
 
 /// The mappings of a router at one moment, sorted.
@@ -60,27 +62,36 @@ impl MappingTable {
             .filter_map(|element| {
                 let key = &element.key;
                 let (protocol, outside_port) = (protocol(key)?, port(&element.value, 0)?);
-                let mut admits: Vec<SocketAddrV4> = admitted
+                let mut admits: Vec<SocketAddr> = admitted
                     .iter()
                     .filter(|&&(of, at, _)| (of, at) == (protocol, outside_port))
-                    .map(|&(_, _, remote)| remote)
+                    .map(|&(_, _, remote)| remote.into())
                     .collect();
                 admits.sort();
                 Some(Entry {
                     protocol,
-                    inside: SocketAddrV4::new(address(key, 4)?, port(key, 8)?),
-                    outside: SocketAddrV4::new(outside, outside_port),
+                    inside: SocketAddrV4::new(address(key, 4)?, port(key, 8)?).into(),
+                    outside: SocketAddrV4::new(outside, outside_port).into(),
                     remote: match nat.mapping {
                         Mapping::EndpointIndependent => None,
-                        _ => Some(SocketAddrV4::new(address(key, 12)?, port(key, 16).unwrap_or(0))),
+                        _ => Some(SocketAddrV4::new(address(key, 12)?, port(key, 16).unwrap_or(0)).into()),
                     },
                     idle: ruleset::lifetime(protocol, element.expires_in).saturating_sub(element.expires_in),
+                    packets: None,
                     admits: (nat.filtering != Filtering::EndpointIndependent).then_some(admits),
                 })
             })
             .collect();
         entries.sort_by_key(|entry| (entry.protocol, entry.inside, entry.remote));
         MappingTable { entries }
+    }
+
+    /// All rows of both.
+    #[must_use]
+    pub(crate) fn and(mut self, other: MappingTable) -> Self {
+        self.entries.extend(other.entries);
+        self.entries.sort_by_key(|entry| (entry.protocol, entry.inside, entry.remote));
+        self
     }
 }
 
@@ -110,16 +121,27 @@ impl fmt::Display for MappingTable {
     }
 }
 
-fn shown(remote: SocketAddrV4) -> String {
-    if remote.port() == 0 { format!("{}:*", remote.ip()) } else { remote.to_string() }
+fn shown(remote: SocketAddr) -> String {
+    match remote {
+        SocketAddr::V4(remote) if remote.port() == 0 => format!("{}:*", remote.ip()),
+        SocketAddr::V6(remote) if remote.port() == 0 => format!("[{}]:*", remote.ip()),
+        _ => remote.to_string(),
+    }
 }
 
 fn protocol(key: &[u8]) -> Option<Protocol> {
-    match key.first()? {
-        1 => Some(Protocol::Echo),
-        6 => Some(Protocol::Tcp),
-        17 => Some(Protocol::Udp),
-        _ => None,
+    Protocol::of(*key.first()?)
+}
+
+impl Protocol {
+    /// That of this number in an IP header.
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        match number {
+            1 | 58 => Some(Protocol::Echo),
+            6 => Some(Protocol::Tcp),
+            17 => Some(Protocol::Udp),
+            _ => None,
+        }
     }
 }
 

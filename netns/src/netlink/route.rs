@@ -1,20 +1,20 @@
 //! Links, addresses, routes and neighbours, as requests of a batch; `netlink-packet-route` encodes them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecUnspec, InetDevConf, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask,
-    LinkFlags, LinkInfo, LinkMessage,
+    AfSpecInet, AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InetDevConf, InfoData, InfoKind, InfoVeth,
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 
 use super::Socket;
@@ -34,6 +34,9 @@ pub(crate) const LOOPBACK: u32 = 1;
 /// An Ethernet address.
 pub(crate) type Mac = [u8; 6];
 
+/// Addresses that begin alike, and how many bits of them do.
+pub(crate) type Prefix = (IpAddr, u8);
+
 /// One end of a veth pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct End {
@@ -42,14 +45,13 @@ pub(crate) struct End {
     pub(crate) mac: Mac,
 }
 
-/// Creates a veth pair with one end here, up, and the other directly in its own namespace (moving an end later costs
+/// Creates a veth pair with one end here, up and quiet (see [`quiet_up`]), and the other directly in its own namespace (moving an end later costs
 /// twenty times as much), still down: a peer cannot be born up.
 pub(crate) fn veth(batch: &mut Batch, here: &End, there: &End, namespace: BorrowedFd<'_>) {
     let mut peer = link(there);
     peer.attributes.push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
     let mut message = link(here);
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
+    up_quietly(&mut message, false);
     message.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
@@ -104,79 +106,143 @@ pub(crate) fn up(batch: &mut Batch, index: u32) {
     push(batch, format!("bring link {index} up"), RTM_NEWLINK, 0, &message);
 }
 
-/// Lets IPv4 packets that come in here be forwarded, without a write to /proc/sys.
-pub(crate) fn forward(batch: &mut Batch, index: u32) {
-    let mut conf = InetDevConf::default();
-    conf.forwarding = 1;
+/// Brings a link up that sends nothing by itself: no ARP nor duplicate address detection, since all neighbours are
+/// known, and without `multicast` no reports of what a router listens to either. Packets that nobody asked for would be
+/// counted by the rules of who gets them.
+pub(crate) fn quiet_up(batch: &mut Batch, index: u32, multicast: bool) {
     let mut message = LinkMessage::default();
     message.header.index = index;
-    message
-        .attributes
-        .push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(conf)])]));
-    push(batch, format!("let link {index} forward"), RTM_NEWLINK, 0, &message);
+    up_quietly(&mut message, multicast);
+    push(batch, format!("bring link {index} up"), RTM_NEWLINK, 0, &message);
 }
 
-/// Gives a link an address of its own, without a subnet.
-pub(crate) fn address(batch: &mut Batch, index: u32, address: Ipv4Addr) {
+fn up_quietly(message: &mut LinkMessage, multicast: bool) {
+    message.header.flags = LinkFlags::Up | LinkFlags::Noarp;
+    message.header.change_mask = LinkFlags::Up | LinkFlags::Noarp | LinkFlags::Multicast;
+    if multicast {
+        message.header.flags |= LinkFlags::Multicast;
+    }
+}
+
+/// Lets IPv4 packets that come in here be forwarded, without a write to /proc/sys; also those that come from an address
+/// of this node's own, where that may be somebody else's too.
+pub(crate) fn forward(batch: &mut Batch, index: u32, accept_local: bool) {
+    let mut conf = InetDevConf::default();
+    conf.forwarding = 1;
+    conf.accept_local = accept_local.into();
+    let inet = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(conf)]);
+    specify(batch, format!("let link {index} forward"), index, inet);
+}
+
+/// A link that has the IPv6 addresses it is given and makes none of its own, nor asks for a router. To be asked for
+/// before it is up.
+pub(crate) fn no_link_local(batch: &mut Batch, index: u32) {
+    let inet6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+    specify(batch, format!("keep link {index} from making addresses"), index, inet6);
+}
+
+fn specify(batch: &mut Batch, what: String, index: u32, family: AfSpecUnspec) {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::AfSpecUnspec(vec![family]));
+    push(batch, what, RTM_NEWLINK, 0, &message);
+}
+
+/// Gives a link an address of its own, without a subnet, that can be used at once.
+pub(crate) fn address(batch: &mut Batch, index: u32, address: IpAddr) {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.prefix_len = 32;
+    message.header.family = family(address);
+    message.header.prefix_len = whole(address);
     message.header.index = index;
     message.header.scope = AddressScope::Universe;
-    message.attributes =
-        vec![AddressAttribute::Local(IpAddr::V4(address)), AddressAttribute::Address(IpAddr::V4(address))];
+    if address.is_ipv6() {
+        // There is nobody on the link to ask whether it is a duplicate.
+        message.header.flags = AddressHeaderFlags::Nodad;
+    }
+    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
     push(batch, format!("add address {address}"), RTM_NEWADDR, NLM_F_CREATE_EXCL, &message);
 }
 
 /// A permanent neighbour: permanent entries do not count against the table that all namespaces share.
-pub(crate) fn neighbour(batch: &mut Batch, index: u32, address: Ipv4Addr, mac: Mac) {
+pub(crate) fn neighbour(batch: &mut Batch, index: u32, address: IpAddr, mac: Mac) {
     let mut message = NeighbourMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = family(address);
     message.header.ifindex = index;
     message.header.state = NeighbourState::Permanent;
+    let destination = match address {
+        IpAddr::V4(address) => NeighbourAddress::Inet(address),
+        IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+    };
     message.attributes = vec![
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)),
+        NeighbourAttribute::Destination(destination),
         NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
     ];
     push(batch, format!("add neighbour {address}"), RTM_NEWNEIGH, NLM_F_CREATE_EXCL, &message);
 }
 
 /// One host at the other end of a link.
-pub(crate) fn host_route(batch: &mut Batch, index: u32, host: Ipv4Addr) {
-    let mut message = route(RouteScope::Link);
-    message.header.destination_prefix_length = 32;
-    message.attributes =
-        vec![RouteAttribute::Destination(RouteAddress::Inet(host)), RouteAttribute::Oif(index)];
+pub(crate) fn host_route(batch: &mut Batch, index: u32, host: IpAddr) {
+    let mut message = route(host, RouteScope::Link);
+    message.header.destination_prefix_length = whole(host);
+    message.attributes = vec![RouteAttribute::Destination(host.into()), RouteAttribute::Oif(index)];
     push(batch, format!("add a route to {host}"), RTM_NEWROUTE, NLM_F_CREATE_EXCL, &message);
 }
 
-/// Everything else by this gateway, which is on the link though no subnet says so.
-pub(crate) fn default_route(batch: &mut Batch, index: u32, gateway: Ipv4Addr, source: Ipv4Addr) {
-    let mut message = route(RouteScope::Universe);
+/// Some addresses by way of who is at the other end of a link.
+pub(crate) fn route_by(batch: &mut Batch, index: u32, (network, length): Prefix, gateway: IpAddr) {
+    let mut message = route(network, RouteScope::Universe);
+    message.header.destination_prefix_length = length;
     message.header.flags = RouteFlags::Onlink;
     message.attributes = vec![
-        RouteAttribute::Gateway(RouteAddress::Inet(gateway)),
+        RouteAttribute::Destination(network.into()),
+        RouteAttribute::Gateway(gateway.into()),
         RouteAttribute::Oif(index),
-        RouteAttribute::PrefSource(RouteAddress::Inet(source)),
+    ];
+    let what = format!("add a route to {network}/{length} by {gateway}");
+    push(batch, what, RTM_NEWROUTE, NLM_F_CREATE_EXCL, &message);
+}
+
+/// Everything else by this gateway, which is on the link though no subnet says so.
+pub(crate) fn default_route(batch: &mut Batch, index: u32, gateway: IpAddr, source: IpAddr) {
+    let mut message = route(gateway, RouteScope::Universe);
+    message.header.flags = RouteFlags::Onlink;
+    message.attributes = vec![
+        RouteAttribute::Gateway(gateway.into()),
+        RouteAttribute::Oif(index),
+        RouteAttribute::PrefSource(source.into()),
     ];
     push(batch, format!("add a default route by {gateway}"), RTM_NEWROUTE, NLM_F_CREATE_EXCL, &message);
 }
 
 /// What nobody has: dropped in silence, as the internet drops private addresses.
-pub(crate) fn blackhole_default(batch: &mut Batch) {
-    let mut message = route(RouteScope::Universe);
+pub(crate) fn blackhole(batch: &mut Batch, (network, length): Prefix) {
+    let mut message = route(network, RouteScope::Universe);
     message.header.kind = RouteType::BlackHole;
-    push(batch, "add a default route to nowhere".to_owned(), RTM_NEWROUTE, NLM_F_CREATE_EXCL, &message);
+    message.header.destination_prefix_length = length;
+    if length > 0 {
+        message.attributes = vec![RouteAttribute::Destination(network.into())];
+    }
+    let what = format!("add a route from {network}/{length} to nowhere");
+    push(batch, what, RTM_NEWROUTE, NLM_F_CREATE_EXCL, &message);
 }
 
-fn route(scope: RouteScope) -> RouteMessage {
+fn route(to: IpAddr, scope: RouteScope) -> RouteMessage {
     let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
+    message.header.address_family = family(to);
     message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.header.protocol = RouteProtocol::Static;
     message.header.scope = scope;
     message.header.kind = RouteType::Unicast;
     message
+}
+
+fn family(of: IpAddr) -> AddressFamily {
+    if of.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+/// The length of the prefix that is the whole address.
+fn whole(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 fn link(end: &End) -> LinkMessage {

@@ -47,8 +47,8 @@ fn two_hosts_on_two_cpus_never_get_one_port(
     let table = home.router().mappings().unwrap();
     assert_eq!(table.entries.len(), owners.len(), "every mapping is in the table once");
     for entry in &table.entries {
-        let host = if *entry.inside.ip() == home.node("alice").address() { "alice" } else { "bob" };
-        assert_eq!(owners[&entry.outside], format!("{host} {}", entry.inside.port()));
+        let host = if entry.inside.ip() == home.node("alice").address() { "alice" } else { "bob" };
+        assert_eq!(owners[&super::home::v4(entry.outside)], format!("{host} {}", entry.inside.port()));
     }
 }
 

@@ -57,7 +57,7 @@ fn an_error_from_outside_reaches_the_socket_and_ends_no_mapping(
     alice.send(b"is this port open?").unwrap();
     assert_refused(&alice);
     let table = home.router().mappings().unwrap();
-    assert!(table.entries.iter().any(|entry| entry.outside == before), "{table}");
+    assert!(table.entries.iter().any(|entry| entry.outside == before.into()), "{table}");
     alice.connect(at(&server[0])).unwrap();
     tell(&server[0], before, "the mapping is there");
     assert_eq!(hear(&alice).0, "the mapping is there");
@@ -121,7 +121,7 @@ fn an_error_about_a_packet_that_was_never_sent_is_dropped() {
 }
 
 #[track_caller]
-fn assert_refused(socket: &UdpSocket) {
+pub(crate) fn assert_refused(socket: &UdpSocket) {
     let error = socket.recv(&mut [0; 16]).expect_err("nobody answers");
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
 }
@@ -133,7 +133,7 @@ pub(crate) fn send_echo(socket: &OwnedFd, to: Ipv4Addr, identifier: u16, text: &
     send_icmp(socket, to, echo);
 }
 
-fn send_icmp(socket: &OwnedFd, to: Ipv4Addr, mut message: Vec<u8>) {
+pub(crate) fn send_icmp(socket: &OwnedFd, to: Ipv4Addr, mut message: Vec<u8>) {
     let checksum = !sum(&message);
     message[2..4].copy_from_slice(&checksum.to_be_bytes());
     let to = SockaddrIn::from(SocketAddrV4::new(to, 0));
@@ -142,7 +142,7 @@ fn send_icmp(socket: &OwnedFd, to: Ipv4Addr, mut message: Vec<u8>) {
 
 /// The next ICMP message that reaches a node, with its IP header.
 #[track_caller]
-fn next_icmp(socket: &OwnedFd) -> Vec<u8> {
+pub(crate) fn next_icmp(socket: &OwnedFd) -> Vec<u8> {
     let mut buffer = vec![0; 2048];
     let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).expect("an ICMP message arrives");
     buffer.truncate(length);
@@ -150,7 +150,7 @@ fn next_icmp(socket: &OwnedFd) -> Vec<u8> {
 }
 
 /// The one's complement sum of 16-bit words; 0xffff over whatever holds its own checksum.
-fn sum(bytes: &[u8]) -> u16 {
+pub(crate) fn sum(bytes: &[u8]) -> u16 {
     let words = bytes
         .chunks(2)
         .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or_default()])));

@@ -11,6 +11,7 @@ mod hairpin;
 mod home;
 mod icmp;
 mod mapping;
+mod masquerade;
 mod packets;
 mod scale;
 mod table;

@@ -66,6 +66,6 @@ fn tcp_and_echoes_are_in_the_table_too() {
     super::icmp::send_echo(&raw(home.node("alice"), SockProtocol::Icmp), *at(&server[0]).ip(), 77, b"ping");
     let table = home.router().mappings().unwrap();
     let rows: Vec<_> = table.entries.iter().map(|entry| (entry.protocol, &entry.admits)).collect();
-    let of = |port| Some(vec![std::net::SocketAddrV4::new(*at(&server[0]).ip(), port)]);
+    let of = |port| Some(vec![std::net::SocketAddr::from((*at(&server[0]).ip(), port))]);
     assert_eq!(rows, [(Echo, &of(0)), (Tcp, &of(3478)), (Udp, &of(3478))]);
 }

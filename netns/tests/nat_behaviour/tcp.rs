@@ -116,7 +116,7 @@ fn a_reboot_in_the_middle_of_a_connection_moves_or_ends_it_but_never_crosses_it(
 }
 
 /// Alice's end of a connection to the server, the server's end, and the listener.
-fn connected(home: &Home) -> (TcpStream, TcpStream, TcpListener) {
+pub(crate) fn connected(home: &Home) -> (TcpStream, TcpStream, TcpListener) {
     let address = home.node("server").address();
     let listener = home.node("server").within(|| TcpListener::bind((address, 80)).unwrap()).unwrap();
     let to = listener.local_addr().unwrap();
@@ -154,13 +154,13 @@ pub(crate) fn connect_from(node: &Node, port: u16, to: SocketAddr) -> TcpStream 
     finish_connect(start_connect(node, port, to))
 }
 
-fn start_connect(node: &Node, port: u16, to: SocketAddr) -> OwnedFd {
+pub(crate) fn start_connect(node: &Node, port: u16, to: SocketAddr) -> OwnedFd {
     let fd = bound(node, port);
     assert_eq!(connect(fd.as_raw_fd(), &SockaddrIn::from(v4(to))), Err(Errno::EINPROGRESS));
     fd
 }
 
-fn finish_connect(fd: OwnedFd) -> TcpStream {
+pub(crate) fn finish_connect(fd: OwnedFd) -> TcpStream {
     let mut waited = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
     let patience = PollTimeout::try_from(PATIENCE).unwrap();
     assert_eq!(poll(&mut waited, patience).unwrap(), 1, "connected in time");

@@ -10,7 +10,7 @@ use rstest::rstest;
 use super::*;
 use crate::peer::control::event::{CheckedPair, IceState, PairState};
 use crate::run::observed::TransferSeen;
-use crate::scenario::{Pair, Peer, Scenario, Transfer, Wanted, cases};
+use crate::scenario::{Attached, NatChoice, Pair, Peer, Scenario, Transfer, Wanted, cases};
 
 const SIZE: u64 = 1024;
 
@@ -192,7 +192,12 @@ fn assert_fails(outcome: &Outcome, stage: Stage, words: &str) {
 
 /// Alice sends bob a file.
 fn case(alice: Preset, bob: Preset, wanted: Wanted) -> Case {
-    let peer = |name: &str, nat| Peer { name: name.to_owned(), nat, start: Duration::ZERO };
+    let peer = |name: &str, preset: Preset| {
+        let choice = NatChoice::from(preset);
+        let attached =
+            if choice.nat.is_some() { Attached::Own(choice) } else { Attached::Public(choice.family) };
+        Peer { name: name.to_owned(), attached, start: Duration::ZERO }
+    };
     let names = ("alice".to_owned(), "bob".to_owned());
     let scenario = Scenario {
         name: "pair".to_owned(),
@@ -200,10 +205,12 @@ fn case(alice: Preset, bob: Preset, wanted: Wanted) -> Case {
         tags: Vec::new(),
         file: PathBuf::from("pair.yaml"),
         source: "".into(),
+        networks: Vec::new(),
         peers: vec![peer("alice", alice), peer("bob", bob)],
         axes: Vec::new(),
         transfers: vec![Transfer { from: names.0.clone(), to: names.1.clone(), size: SIZE }],
         pairs: vec![Pair { offerer: names.0, answerer: names.1, wanted, line: 1 }],
+        steps: Vec::new(),
         repeat: 1,
         seed: None,
         patience: Duration::from_secs(5),

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use netns::nat::Preset;
-
 use super::PlacedTransfer;
 use super::peers::Roster;
 use super::walk::{Field, Walk};
 use crate::scenario::file::Node;
-use crate::scenario::{Axis, Break, Lie, Victim};
+use crate::scenario::layout::own_router;
+use crate::scenario::{Axis, Break, Lie, NatChoice, Victim};
 
 const KEYS: [&str; 4] = ["flip-byte", "lie", "kill", "hold-signaling"];
 const EXAMPLE: &str = "`break: { flip-byte: alice }`";
@@ -66,22 +65,20 @@ fn lies(walk: &mut Walk<'_>, node: &Node, roster: &Roster, axes: &[Axis]) -> Opt
 }
 
 fn lie(walk: &mut Walk<'_>, field: Field<'_>, roster: &Roster, axes: &[Axis]) -> Option<Lie> {
-    let router = roster.known(walk, field.key, field.key_span)?;
-    let really = walk.preset(field.node)?;
-    let axis = axes.iter().find(|axis| axis.peer == router).map(|axis| axis.values.as_slice());
-    let declared = roster.get(&router).map(|peer| [peer.nat]);
-    let declared = axis.or(declared.as_ref().map(|one| one.as_slice())).unwrap_or_default();
-    if declared.contains(&Preset::Open) {
-        let message = format!("`{router}` has no router that could lie");
+    let peer = roster.known(walk, field.key, field.key_span)?;
+    let really = NatChoice::from(walk.preset(field.node)?);
+    let declared = roster.nats(axes, &peer);
+    if declared.iter().any(|choice| choice.nat.is_none()) {
+        let message = format!("`{peer}` has no router that could lie");
         walk.problem(field.key_span, message, "name a peer whose `nat` is never `open`");
-    } else if really == Preset::Open {
+    } else if really.nat.is_none() {
         let message = "a router cannot be `open`: that is to have none";
         walk.problem(field.node.written, message, "name another preset");
     } else if declared.contains(&really) {
-        let message = format!("`{router}` is declared `{really}`: that is no lie");
+        let message = format!("`{peer}` is declared `{really}`: that is no lie");
         walk.problem(field.node.written, message, "name another preset");
     }
-    Some(Lie { router, really })
+    Some(Lie { router: own_router(&peer), really })
 }
 
 fn victim(walk: &mut Walk<'_>, node: &Node, roster: &Roster) -> Option<Victim> {

@@ -1,12 +1,14 @@
 //! Which peers are to be connected, and which saying of `expect` is about which of them.
 
-use netns::nat::{Path, Preset, direct_path};
+use netns::nat::{Path, Prediction, predict};
 
 use super::expect::Entry;
 use super::peers::Roster;
 use super::walk::Walk;
 use super::{PlacedTransfer, TRANSFER_EXAMPLE};
 use crate::scenario::error::Span;
+use crate::scenario::layout::{lay_out, vantage};
+use crate::scenario::matrix::cells;
 use crate::scenario::units::show_duration;
 use crate::scenario::{Axis, Pair, Wanted};
 
@@ -98,23 +100,21 @@ fn possible(
     else {
         return;
     };
-    let [first, second] = [&pair.offerer, &pair.answerer].map(|name| nats(roster, axes, name));
-    let predictions =
-        || first.iter().flat_map(|a| second.iter().map(|b| direct_path(a.access(), b.access())));
-    if predictions().all(|prediction| prediction.path == Path::None)
-        && let Some(prediction) = predictions().next()
+    let predictions: Vec<Prediction> = cells(axes)
+        .iter()
+        .filter_map(|cell| {
+            let layout = lay_out(&[], &roster.peers, axes, cell);
+            let [first, second] = [&pair.offerer, &pair.answerer].map(|name| layout.peer(name));
+            let stands = |peer| vantage(&layout.routers, &[], peer);
+            Some(predict(&stands(first?), &stands(second?)))
+        })
+        .collect();
+    if predictions.iter().all(|prediction| prediction.path == Path::None)
+        && let Some(prediction) = predictions.first()
     {
         let why = prediction.reason.words(&pair.offerer, &pair.answerer);
         let message = format!("no path is possible between {}", shown(pair));
         walk.problem(at, message, format!("{why}; leave this out, or write `path: direct` to insist"));
-    }
-}
-
-/// Every NAT that a peer may stand behind.
-fn nats(roster: &Roster, axes: &[Axis], name: &str) -> Vec<Preset> {
-    match axes.iter().find(|axis| axis.peer == name) {
-        Some(axis) => axis.values.clone(),
-        None => roster.get(name).map(|peer| peer.nat).into_iter().collect(),
     }
 }
 

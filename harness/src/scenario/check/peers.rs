@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use netns::nat::Preset;
+use netns::nat::Family;
 
 use super::PEERS_EXAMPLE;
 use super::walk::{Field, Walk, preset_names};
 use crate::scenario::error::{Span, echo};
 use crate::scenario::file::{Node, Value};
 use crate::scenario::nearest::suggest;
-use crate::scenario::{Axis, Peer};
+use crate::scenario::{Attached, Axis, NatChoice, Peer};
 
 const MOST_PEERS: usize = 32;
 const START: [Duration; 2] = [Duration::ZERO, Duration::from_secs(600)];
@@ -48,6 +48,18 @@ impl Roster {
         Some(name.to_owned())
     }
 
+    /// Every NAT that a peer may stand behind.
+    pub(super) fn nats(&self, axes: &[Axis], name: &str) -> Vec<NatChoice> {
+        if let Some(axis) = axes.iter().find(|axis| axis.owner == name) {
+            return axis.values.clone();
+        }
+        match self.get(name).map(|peer| &peer.attached) {
+            Some(Attached::Own(choice)) => vec![choice.clone()],
+            Some(Attached::Public(family)) => vec![NatChoice::public(*family)],
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Peer> {
         self.peers.iter().find(|peer| peer.name == name)
     }
@@ -65,7 +77,7 @@ pub(super) fn axes(walk: &mut Walk<'_>, field: Field<'_>) -> Vec<Axis> {
 /// An axis. Where its key or its values are wrong it still declares its peer, so that nobody calls that unknown.
 fn axis(walk: &mut Walk<'_>, field: Field<'_>) -> Axis {
     let (peer, key) = field.key.split_once('.').unwrap_or((field.key, ""));
-    let mut axis = Axis { peer: peer.to_owned(), values: Vec::new() };
+    let mut axis = Axis { owner: peer.to_owned(), values: Vec::new() };
     if !may_be_peer(walk, peer, field.key_span) {
         return axis;
     }
@@ -77,11 +89,12 @@ fn axis(walk: &mut Walk<'_>, field: Field<'_>) -> Axis {
     let example = format!("a list of presets, such as [{}]", preset_names().collect::<Vec<_>>().join(", "));
     for node in walk.list(field.node, &format!("`{}`", field.key), &example).unwrap_or_default() {
         let Some(preset) = walk.preset(node) else { continue };
-        if axis.values.contains(&preset) {
+        let choice = NatChoice::from(preset);
+        if axis.values.contains(&choice) {
             let message = format!("`{preset}` is twice among the values of `{}`", field.key);
             walk.problem(node.written, message, "remove one of the two: every cell of the matrix runs once");
         }
-        axis.values.push(preset);
+        axis.values.push(choice);
     }
     axis
 }
@@ -98,8 +111,9 @@ pub(super) fn roster(walk: &mut Walk<'_>, field: Option<Field<'_>>, axes: &[Axis
         None => {}
     }
     for axis in axes {
-        if roster.get(&axis.peer).is_none() {
-            roster.peers.push(Peer { name: axis.peer.clone(), nat: Preset::Open, start: Duration::ZERO });
+        if roster.get(&axis.owner).is_none() {
+            let (name, attached) = (axis.owner.clone(), Attached::Public(Family::Ipv4));
+            roster.peers.push(Peer { name, attached, start: Duration::ZERO });
         }
     }
     if roster.peers.len() > MOST_PEERS {
@@ -121,14 +135,16 @@ fn declared(walk: &mut Walk<'_>, field: Field<'_>, axes: &[Axis], roster: &mut R
     }
     for field in fields.entries {
         may_be_peer(walk, field.key, field.key_span);
-        let (nat, start) = peer(walk, field, axes);
-        roster.peers.push(Peer { name: field.key.to_owned(), nat, start });
+        let (choice, start) = peer(walk, field, axes);
+        let attached =
+            if choice.nat.is_some() { Attached::Own(choice) } else { Attached::Public(choice.family) };
+        roster.peers.push(Peer { name: field.key.to_owned(), attached, start });
     }
 }
 
 /// What a peer says of itself; nothing at all makes it a public one that starts at once.
-fn peer(walk: &mut Walk<'_>, field: Field<'_>, axes: &[Axis]) -> (Preset, Duration) {
-    let plain = (Preset::Open, Duration::ZERO);
+fn peer(walk: &mut Walk<'_>, field: Field<'_>, axes: &[Axis]) -> (NatChoice, Duration) {
+    let plain = (NatChoice::public(Family::Ipv4), Duration::ZERO);
     if matches!(field.node.value, Value::Null) {
         return plain;
     }
@@ -137,12 +153,12 @@ fn peer(walk: &mut Walk<'_>, field: Field<'_>, axes: &[Axis]) -> (Preset, Durati
         return plain;
     };
     let nat = fields.get("nat").and_then(|field| walk.preset(field.node));
-    if let (Some(nat), Some(_)) = (fields.get("nat"), axes.iter().find(|axis| axis.peer == field.key)) {
+    if let (Some(nat), Some(_)) = (fields.get("nat"), axes.iter().find(|axis| axis.owner == field.key)) {
         let message = format!("`nat` of `{}` is set here and varied by the matrix", echo(field.key));
         walk.problem(nat.key_span, message, "leave it out here: the matrix sets it in every cell");
     }
     let start = fields.get("start").and_then(|field| walk.duration(field.node, "`start`", START));
-    (nat.unwrap_or(plain.0), start.unwrap_or(plain.1))
+    (nat.map_or(plain.0, NatChoice::from), start.unwrap_or(plain.1))
 }
 
 fn may_be_peer(walk: &mut Walk<'_>, name: &str, at: Span) -> bool {

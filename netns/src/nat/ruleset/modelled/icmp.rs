@@ -1,7 +1,7 @@
 //! ICMP both ways: an echo is a flow whose port is its identifier (RFC 5508 section 3); an error is told in the terms of
 //! the other side, and neither makes, refreshes nor ends a mapping (RFC 5508 section 4, RFC 4787 REQ-12).
 
-use super::packet::{
+use super::super::packet::{
     DESTINATION, ECHO_IDENTIFIER, ECHO_REPLY, ECHO_REQUEST, ICMP, ICMP_CHECKSUM, ICMP_ERRORS, INSIDE,
     INSIDE_PORT, IP_CHECKSUM, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN, QUOTED_DESTINATION,
     QUOTED_DESTINATION_PORT, QUOTED_ECHO_IDENTIFIER, QUOTED_IP_CHECKSUM, QUOTED_LENGTH, QUOTED_PROTOCOL,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::packet::{
+use super::super::packet::{
     DESTINATION, DESTINATION_PORT, ECHO_IDENTIFIER, ICMP_CHECKSUM, INSIDE, OUTSIDE_PORT, OWNER, PROTOCOL,
     PROTOCOL_AGAIN, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, SOURCE_PORT, TCP_FLAGS,
 };
-use super::{CLAIM_LIFETIME, ECHO_LIFETIME, TCP_ESTABLISHED, TCP_TRANSITORY, UDP_LIFETIME};
-use super::{EXHAUSTED, FILTER, MAPPINGS, REVERSE, Rules, SAME, refuse};
+use super::super::{CLAIM_LIFETIME, ECHO_LIFETIME, EXHAUSTED, TCP_ESTABLISHED, TCP_TRANSITORY, UDP_LIFETIME};
+use super::{FILTER, MAPPINGS, REVERSE, Rules, SAME, refuse};
 use crate::nat::{Allocation, Filtering, Mapping};
 use crate::netlink::nftables::{Chain, Checksum, Expr, Field, Generator, Meta, Register, Verdict};
 
@@ -74,9 +74,12 @@ impl Rules<'_> {
     /// Tries ports until one is this flow's own, and makes it the mapping's.
     fn create(&self, flow: Flow) -> Vec<Vec<Expr>> {
         let preserved = Expr::Load(flow.own_port(), OUTSIDE_PORT);
-        let random =
-            Expr::Port { first: FIRST_PORT, count: PORTS, how: Generator::Random, into: OUTSIDE_PORT };
-        let preserved = (self.nat.allocation == Allocation::Preserve).then_some(preserved);
+        let (first, count) = (u32::from(FIRST_PORT), u32::from(PORTS));
+        let random = vec![
+            Expr::Number { first, count, how: Generator::Random, into: OUTSIDE_PORT },
+            Expr::ToPort(OUTSIDE_PORT),
+        ];
+        let preserved = (self.nat.allocation == Allocation::Preserve).then_some(vec![preserved]);
         let candidates = preserved.into_iter().chain(std::iter::repeat_n(random, RANDOM_TRIES));
         candidates.map(|candidate| self.tried(flow, candidate)).collect()
     }
@@ -84,10 +87,10 @@ impl Rules<'_> {
     /// The rule that tries one port. Whoever creates its element of `reverse` owns it, and exactly one does, on any
     /// number of CPUs; another packet of the same flow finds itself the owner. Registers cannot be compared with each
     /// other, but `same` holds only pairs of equals: owner and flow are the same where the pair of them is in it.
-    fn tried(&self, flow: Flow, candidate: Expr) -> Vec<Expr> {
+    fn tried(&self, flow: Flow, candidate: Vec<Expr>) -> Vec<Expr> {
         let mut rule = self.load_mapping_key(flow);
         rule.push(Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN));
-        rule.push(candidate);
+        rule.extend(candidate);
         let owner = self.owner(flow);
         for (register, load) in (OWNER.0..).zip(owner.iter().chain(&owner)) {
             rule.push(load(Register(register)));
@@ -95,7 +98,7 @@ impl Rules<'_> {
         let lifetime = CLAIM_LIFETIME;
         rule.extend([
             Expr::Update { set: SAME, key: OWNER, value: None, lifetime },
-            Expr::Add { set: REVERSE, key: PROTOCOL_AGAIN, value: INSIDE, lifetime },
+            Expr::Add { set: REVERSE, key: PROTOCOL_AGAIN, value: INSIDE, lifetime: Some(lifetime) },
             Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: OWNER },
             Expr::In(SAME, OWNER),
             // A flow that has a mapping by now, from a packet on another CPU, keeps that one. Either way the flow is
@@ -176,7 +179,7 @@ impl Flow {
 }
 
 /// Compares the flags of a TCP packet that opens or closes a connection with none at all.
-fn opens_or_closes(step: fn(Register, Vec<u8>) -> Expr) -> Vec<Expr> {
+pub(in crate::nat::ruleset) fn opens_or_closes(step: fn(Register, Vec<u8>) -> Expr) -> Vec<Expr> {
     const FIN_SYN_RST: u8 = 0x07;
     vec![Expr::Load(TCP_FLAGS, SCRATCH), Expr::And(SCRATCH, vec![FIN_SYN_RST]), step(SCRATCH, vec![0])]
 }
