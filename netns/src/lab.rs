@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use crate::address::{Kind, Plan};
 use crate::error::Error;
+use crate::nat::OnDrop;
 use crate::netlink::{Socket, Subsystem};
 use crate::node::Node;
 use crate::topology::Topology;
@@ -48,6 +49,9 @@ impl Lab {
                 settings.make(place)?;
                 if let Kind::Router(router) = place.kind {
                     let router = &topology.routers[router];
+                    if router.nat.on_drop == OnDrop::Reject {
+                        settings::answer_without_limit(place)?;
+                    }
                     let netfilter = Socket::open(Subsystem::Netfilter)?;
                     // Rules need no links: another core can install them meanwhile.
                     let start = || Router::start(router.nat, place, netfilter);

@@ -9,7 +9,7 @@ pub(crate) mod ruleset;
 pub mod stun;
 pub mod table;
 
-pub use oracle::{Access, CandidateType, Path, Prediction, Reason, Vantage, direct_path, predict};
+pub use oracle::{Access, CandidateType, Path, Prediction, Reason, Sharing, Vantage, direct_path, predict};
 pub use preset::{Preset, UnknownPreset};
 
 use std::fmt;
@@ -48,9 +48,10 @@ pub enum Allocation {
     Sequential,
     /// A random free port of the subscriber's own block (RFC 7422); a subscriber is an inside address.
     Blocks {
-        /// Ports of a block: a power of two, 64 or more.
+        /// Ports of a block: a power of two, 64 to 4096.
         size: u16,
-        /// Whether a subscriber gets its block with its first packet; else every address has one from the start.
+        /// Whether a subscriber gets its block with its first packet; else the addresses that follow the router's own
+        /// have one each from the start, as far as there are blocks.
         on_demand: bool,
     },
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netns::nat::Vantage;
+use netns::nat::{Path, Vantage};
 use sha2::{Digest, Sha256};
 
 use super::expectation::expectation;
-use super::layout::{Layout, lay_out, routers_of, vantage};
-use super::{Axis, Break, CaseId, CasePeer, CaseRouter, Expectation, NatChoice, Pair, Scenario, Step};
+use super::layout::{Layout, lay_out, ready, routers_of, vantage};
+use super::{After, Axis, Break, CaseId, CasePeer, CaseRouter, Expectation, NatChoice, Pair, Scenario, Step};
 
 /// One scenario in one cell of its matrix, once: what is run.
 #[derive(Debug, Clone)]
@@ -140,8 +140,12 @@ fn case(scenario: &Arc<Scenario>, cell: &[NatChoice], id: CaseId, repetition: u3
             size: transfer.size,
         })
         .collect();
-    let sessions =
+    let sessions: Vec<Session> =
         scenario.pairs.iter().filter_map(|pair| session(pair, &layout, &steps, &transfers)).collect();
+    // What waits for somebody to be connected never comes where nobody is to be.
+    let nobody_connects = sessions.iter().all(|session| session.expect.path == Path::None);
+    let comes = |step: &Step| matches!(step.after, After::Time(_)) || !nobody_connects;
+    let steps = steps.into_iter().take_while(comes).collect();
     let text = id.to_string();
     Case {
         seed: case_seed(seed, &text),
@@ -162,12 +166,12 @@ fn case(scenario: &Arc<Scenario>, cell: &[NatChoice], id: CaseId, repetition: u3
 fn session(pair: &Pair, layout: &Layout, steps: &[Step], transfers: &[CaseTransfer]) -> Option<Session> {
     let (offerer, answerer) = (layout.peer(&pair.offerer)?, layout.peer(&pair.answerer)?);
     let vantages = [offerer, answerer].map(|peer| vantage(&layout.routers, steps, peer));
-    let start = offerer.start.max(answerer.start);
+    let start = [offerer, answerer].map(|peer| ready(&layout.routers, steps, peer)).into_iter().max();
     let sends = transfers.iter().any(|transfer| {
         let names = [&transfer.from, &transfer.to];
         names == [&pair.offerer, &pair.answerer] || names == [&pair.answerer, &pair.offerer]
     });
-    let expect = expectation(pair, &vantages, start, sends);
+    let expect = expectation(pair, &vantages, start.unwrap_or_default(), sends);
     Some(Session { offerer: pair.offerer.clone(), answerer: pair.answerer.clone(), expect })
 }
 

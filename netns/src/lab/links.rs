@@ -9,7 +9,8 @@ use crate::netlink::route;
 use crate::netlink::wire::Batch;
 use crate::node::Node;
 
-/// Links, addresses and routes of all nodes; returns when every link sends. The calling thread ends in any of them.
+/// Links, addresses and routes of all nodes; returns when every link sends and every address
+/// receives. The calling thread ends in any of them.
 pub(super) fn link(plan: &Plan, nodes: &[Node], kernel_has_v6: bool) -> Result<(), Error> {
     for (index, node) in nodes.iter().enumerate() {
         let mut batch = Batch::new();
@@ -25,6 +26,7 @@ pub(super) fn link(plan: &Plan, nodes: &[Node], kernel_has_v6: bool) -> Result<(
     // The far end of each link was up last, and sends from then on; the near end may not yet.
     for (index, node) in nodes.iter().enumerate() {
         route::await_running(&node.route, &plan.ports(index))?;
+        route::await_local(&node.route, &plan.places[index].own_v6())?;
     }
     Ok(())
 }

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::modelled::opens_or_closes;
-use super::packet::{DESTINATION_PORT, TCP, UDP, is_icmp, is_protocol};
+use super::packet::{DESTINATION_PORT, FIN, RST, SYN, TCP, UDP, flags_any, flags_none, is_icmp, is_protocol};
 use super::{COUNTERS, ECHO_LIFETIME, FILTERED, REFUSED, TCP_ESTABLISHED, TCP_TRANSITORY, UNTRANSLATABLE};
 use super::{PORTAL, refuse};
 use crate::nat::table::{Entry, MappingTable, Protocol};
@@ -86,8 +85,8 @@ impl Firewall<'_> {
         rules.extend(self.egress());
         rules.extend([
             self.open(is_protocol(UDP), Flow::Outbound, self.nat.timeout),
-            self.open(tcp(opens_or_closes(Expr::Is)), Flow::Outbound, TCP_ESTABLISHED),
-            self.open(tcp(opens_or_closes(Expr::IsNot)), Flow::Outbound, TCP_TRANSITORY),
+            self.open(tcp(flags_none(FIN | SYN | RST)), Flow::Outbound, TCP_ESTABLISHED),
+            self.open(tcp(flags_any(FIN | SYN | RST)), Flow::Outbound, TCP_TRANSITORY),
             [is_protocol(self.layout.icmp), vec![Expr::Verdict(Verdict::Goto("icmp-out"))]].concat(),
             refuse(UNTRANSLATABLE),
         ]);
