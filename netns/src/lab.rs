@@ -35,7 +35,7 @@ impl Lab {
         std::thread::scope(|scope| {
             let (to_link, linking) = mpsc::channel();
             let (to_start, starting) = mpsc::channel();
-            let maker = scope.spawn(move || make(plan, &to_link, &to_start));
+            let maker = scope.spawn(move || make(topology, plan, &to_link, &to_start));
             let linker = scope.spawn(move || links::link(plan, linking, kernel_has_v6));
             let starter = scope.spawn(move || start(topology, starting));
             let (made, nodes, routers) = (join(maker), join(linker), join(starter));
@@ -62,6 +62,7 @@ impl Lab {
 
 /// Makes the namespaces, in the order of the plan. Stops where nobody wants them any more, since somebody failed then.
 fn make<'a>(
+    topology: &Topology,
     plan: &'a Plan,
     to_link: &Sender<Node>,
     to_start: &Sender<(&'a Place, Socket)>,
@@ -74,11 +75,14 @@ fn make<'a>(
             None => settings.insert(Settings::needed(plan.has_v6())?),
         };
         settings.make(place)?;
-        // Rules need no links.
-        if matches!(place.kind, Kind::Router(_))
-            && to_start.send((place, Socket::open(Subsystem::Netfilter)?)).is_err()
-        {
-            break;
+        if let Kind::Router(router) = place.kind {
+            if topology.routers[router].nat.on_drop == OnDrop::Reject {
+                settings::answer_without_limit(place)?;
+            }
+            // Rules need no links.
+            if to_start.send((place, Socket::open(Subsystem::Netfilter)?)).is_err() {
+                break;
+            }
         }
         if to_link.send(node).is_err() {
             break;

@@ -45,10 +45,15 @@ fn a_dual_server_tells_each_family_apart_and_answers_from_all_its_corners() {
 #[track_caller]
 fn assert_every_corner_answers(client: &UdpSocket, [here, there]: [IpAddr; 2], mapped: SocketAddr) {
     let server = SocketAddr::new(here, PORTS[0]);
+    let mut datagram = [0; 2048];
+    // To IPv6 every router is a firewall that admits who was asked.
+    for (address, port) in [(here, 0), (here, 1), (there, 0), (there, 1)] {
+        client.send_to(&write_request(*b"may-you-call", None).unwrap(), (address, PORTS[port])).unwrap();
+        client.recv_from(&mut datagram).unwrap();
+    }
     for (address, port) in [(false, false), (false, true), (true, false), (true, true)] {
         let request = write_request(*b"from-a-place", Some(Change { address, port })).unwrap();
         client.send_to(&request, server).unwrap();
-        let mut datagram = [0; 2048];
         let (length, source) = client.recv_from(&mut datagram).unwrap();
         let expected = SocketAddr::new(if address { there } else { here }, PORTS[usize::from(port)]);
         let answer = read_answer(&datagram[..length]).unwrap();
