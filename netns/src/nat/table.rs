@@ -31,6 +31,8 @@ pub struct Entry {
     pub remote: Option<SocketAddr>,
     /// How long since it was last refreshed.
     pub idle: Duration,
+    /// How much longer it lives without a refresh.
+    pub left: Duration,
     /// How many packets it has carried, where the kernel counts them.
     pub packets: Option<u64>,
     /// Whose packets the filter admits (port 0: any port); `None` where anybody's.
@@ -79,6 +81,7 @@ impl MappingTable {
                     },
                     idle: ruleset::lifetime(nat, protocol, element.expires_in)
                         .saturating_sub(element.expires_in),
+                    left: element.expires_in,
                     packets: None,
                     admits: (nat.filtering != Filtering::EndpointIndependent).then_some(admits),
                 })

@@ -29,7 +29,7 @@ impl Home {
         Self::of(kind.nat().unwrap(), hosts)
     }
 
-    /// A router that behaves so with these hosts.
+    /// A router that does this, with these hosts.
     pub(crate) fn of(nat: Nat, hosts: &[&str]) -> Self {
         let mut topology = Topology::default().router("home", Uplink::Internet, nat).server("server", 2);
         for host in hosts {

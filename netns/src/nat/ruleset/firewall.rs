@@ -196,20 +196,24 @@ fn refresh(set: &'static str, lifetime: Duration) -> Expr {
 pub(crate) fn mappings(nat: &Nat, family: Family, flows: &[Element]) -> MappingTable {
     let layout = Layout::of(family);
     let filtering = filtering(nat);
-    let mut sockets: BTreeMap<(Protocol, SocketAddr), (Duration, BTreeSet<SocketAddr>)> = BTreeMap::new();
+    let mut sockets: BTreeMap<(Protocol, SocketAddr), ([Duration; 2], BTreeSet<SocketAddr>)> =
+        BTreeMap::new();
     for element in flows {
         let Some((protocol, inside, remote)) = layout.read(filtering, &element.key) else { continue };
         let idle = lifetime(nat, protocol, element.expires_in).saturating_sub(element.expires_in);
-        let (least, admits) = sockets.entry((protocol, inside)).or_insert((idle, BTreeSet::new()));
-        *least = idle.min(*least);
+        let left = element.expires_in;
+        let ([least, most], admits) =
+            sockets.entry((protocol, inside)).or_insert(([idle, left], BTreeSet::new()));
+        (*least, *most) = (idle.min(*least), left.max(*most));
         admits.extend(remote);
     }
-    let entries = sockets.into_iter().map(|((protocol, inside), (idle, admits))| Entry {
+    let entries = sockets.into_iter().map(|((protocol, inside), ([idle, left], admits))| Entry {
         protocol,
         inside,
         outside: inside,
         remote: None,
         idle,
+        left,
         packets: None,
         admits: (filtering != Filtering::EndpointIndependent).then(|| admits.into_iter().collect()),
     });
