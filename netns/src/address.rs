@@ -176,6 +176,12 @@ impl Place {
         }
     }
 
+    /// Its own IPv6 addresses, of all links.
+    pub(crate) fn own_v6(&self) -> Vec<IpAddr> {
+        let gateways = if self.kind == Kind::Switch { &[] } else { self.gateways.as_slice() };
+        self.addresses.iter().chain(gateways).copied().filter(IpAddr::is_ipv6).collect()
+    }
+
     /// Whether anything of it is IPv6.
     pub(crate) fn has_v6(&self) -> bool {
         self.addresses.iter().chain(&self.gateways).any(IpAddr::is_ipv6)

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy allows it only inside test functions, and this is all test")]
 
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn every_change_is_answered_from_the_socket_that_was_asked_for() {
         assert_eq!(source, origin, "{destination} asked for {change:?}");
         let expected = Answer {
             transaction: *b"which-socket",
-            mapped: v4(client.local_addr().unwrap()),
+            mapped: client.local_addr().unwrap(),
             origin: Some(origin),
             other: Some(other),
         };
@@ -97,7 +97,7 @@ fn what_is_no_binding_request_is_passed_over_in_silence() {
     };
     let answer = Answer {
         transaction: *b"not-answered",
-        mapped: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9),
+        mapped: SocketAddr::from((Ipv4Addr::LOCALHOST, 9)),
         origin: None,
         other: None,
     };
@@ -146,30 +146,35 @@ fn two_hundred_agents_at_once_are_all_told_their_own_address() {
     }
     for client in &clients {
         let mapped = read_answer(&receive(client).0).unwrap().mapped;
-        assert_eq!(mapped, v4(client.local_addr().unwrap()));
+        assert_eq!(mapped, client.local_addr().unwrap());
     }
 }
 
 #[test]
-fn two_addresses_and_two_ports_are_required() {
+fn two_addresses_of_one_family_and_two_ports_are_required() {
     let [here, there] = loopback(7);
-    for (addresses, ports) in
-        [([here, here], PORTS), ([here, there], [3478, 3478]), ([here, there], [0, 3478])]
-    {
-        let error = Server::bind(addresses, ports).unwrap_err();
+    let v6 = IpAddr::from(std::net::Ipv6Addr::LOCALHOST);
+    for (pairs, ports) in [
+        (vec![[here, here]], PORTS),
+        (vec![[here, v6]], PORTS),
+        (vec![], PORTS),
+        (vec![[here, there]], [3478, 3478]),
+        (vec![[here, there]], [0, 3478]),
+    ] {
+        let error = Server::bind(&pairs, ports).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a STUN server for NAT discovery needs two addresses and two ports (RFC 5780)"
+            "a STUN server for NAT discovery needs two addresses of a family and two ports (RFC 5780)"
         );
     }
-    let elsewhere = Ipv4Addr::new(192, 0, 2, 1);
-    let error = Server::bind([here, elsewhere], PORTS).unwrap_err().to_string();
+    let elsewhere = Ipv4Addr::new(192, 0, 2, 1).into();
+    let error = Server::bind(&[[here, elsewhere]], PORTS).unwrap_err().to_string();
     assert!(error.starts_with("192.0.2.1:3478: "), "{error}");
 }
 
 /// A server in a thread of its own, stopped and awaited when dropped.
 struct Running {
-    addresses: [Ipv4Addr; 2],
+    addresses: [IpAddr; 2],
     stop: UnixStream,
     thread: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -177,14 +182,14 @@ struct Running {
 impl Running {
     fn start(test: u8) -> Running {
         let addresses = loopback(test);
-        let server = Server::bind(addresses, PORTS).unwrap();
+        let server = Server::bind(&[addresses], PORTS).unwrap();
         let (stop, stopped) = UnixStream::pair().unwrap();
         let thread = Some(thread::spawn(move || server.serve(stopped)));
         Running { addresses, stop, thread }
     }
 
-    fn endpoint(&self, (other_address, other_port): (bool, bool)) -> SocketAddrV4 {
-        SocketAddrV4::new(self.addresses[usize::from(other_address)], PORTS[usize::from(other_port)])
+    fn endpoint(&self, (other_address, other_port): (bool, bool)) -> SocketAddr {
+        SocketAddr::new(self.addresses[usize::from(other_address)], PORTS[usize::from(other_port)])
     }
 
     fn client(&self) -> UdpSocket {
@@ -204,15 +209,15 @@ impl Drop for Running {
 }
 
 /// Two addresses that no other test has, nor another run of the tests on this machine.
-fn loopback(test: u8) -> [Ipv4Addr; 2] {
+fn loopback(test: u8) -> [IpAddr; 2] {
     let [.., high, low] = std::process::id().to_be_bytes();
-    [2 * test, 2 * test + 1].map(|host| Ipv4Addr::new(127, high, low, host))
+    [2 * test, 2 * test + 1].map(|host| Ipv4Addr::new(127, high, low, host).into())
 }
 
-fn receive(client: &UdpSocket) -> (Vec<u8>, SocketAddrV4) {
+fn receive(client: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut datagram = [0; 2048];
     let (length, source) = client.recv_from(&mut datagram).unwrap();
-    (datagram[..length].to_vec(), v4(source))
+    (datagram[..length].to_vec(), source)
 }
 
 fn attribute_types(mut datagram: &[u8]) -> Vec<u16> {
@@ -237,11 +242,4 @@ fn all_endpoints() -> [(bool, bool); 4] {
 
 fn all_changes() -> [Change; 4] {
     all_endpoints().map(|(address, port)| Change { address, port })
-}
-
-fn v4(address: SocketAddr) -> SocketAddrV4 {
-    match address {
-        SocketAddr::V4(address) => address,
-        SocketAddr::V6(_) => panic!("{address}"),
-    }
 }

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy allows it only inside test functions, and this is all test")]
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().as_deref() == Some("serve") {
         let addresses = [(); 2].map(|()| arguments.next().unwrap().parse().unwrap());
-        return serve_forever(addresses, [3478, 3479]).unwrap();
+        return serve_forever(&[addresses], [3478, 3479]).unwrap();
     }
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         a_server_that_is_told_to_end_ends_cleanly(signal);
@@ -37,7 +37,7 @@ fn a_server_that_is_told_to_end_ends_cleanly(signal: Signal) {
     client.send_to(&message::write_request([1; 12], None).unwrap(), (there, 3479)).unwrap();
     let mut answer = [0; 2048];
     let length = client.recv(&mut answer).unwrap();
-    assert_eq!(message::read_answer(&answer[..length]).unwrap().other, Some(SocketAddrV4::new(here, 3478)));
+    assert_eq!(message::read_answer(&answer[..length]).unwrap().other, Some(SocketAddr::from((here, 3478))));
 
     kill(Pid::from_raw(server.0.id().try_into().unwrap()), signal).unwrap();
     assert_eq!(server.0.wait().unwrap().code(), Some(0));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netns::lab::Lab;
+use netns::lab::{Drops, Lab, Router};
 use netns::nat::probe;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -137,7 +137,8 @@ impl CaseRun {
         for (peer, probe) in self.case.peers.iter().zip(probes) {
             let measured = joined(probe.await)??;
             let declared = format!("{} of {}", peer.nat, peer.name);
-            if let Err(difference) = measured.agrees_with(peer.nat.nat.as_ref()) {
+            let found = probe::Found { udp: Some(measured.clone()), tcp: Vec::new() };
+            if let Err(difference) = found.agrees_with(&peer.nat.nat.as_ref().into()) {
                 mismatch.get_or_insert(Broken {
                     stage: Stage::Nat,
                     message: format!("{declared} is not what it is called: {difference}"),
@@ -314,8 +315,9 @@ fn measure(lab: &Lab, peer: &CasePeer, server: SocketAddr) -> Result<probe::Meas
     let node = standing::node(lab, &peer.name)?;
     let SocketAddr::V4(server) = server else { return Err(Broken::no_node(STUN)) };
     let router = peer.router.as_ref().and_then(|name| lab.router(name));
-    let mut drops = || router.map_or(Ok(0), |router| router.drops().map(|drops| drops.filtered));
-    let measured = node.within(|| probe::measure(node.address(), server, &mut drops))?;
+    let mut drops = || router.map_or(Ok(Drops::default()), Router::drops);
+    let questions = probe::Questions::default();
+    let measured = node.within(|| probe::measure(node.address(), server, &mut drops, &questions))?;
     let measured = measured.map_err(|error| {
         let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
         let message = format!("the NAT of {} could not be measured: {error}{cause}", peer.name);
@@ -324,5 +326,9 @@ fn measure(lab: &Lab, peer: &CasePeer, server: SocketAddr) -> Result<probe::Meas
     if let Some(router) = router {
         router.reboot()?;
     }
-    Ok(measured)
+    let refused = || Broken {
+        stage: Stage::Nat,
+        message: format!("the router of {peer} lets no UDP out", peer = peer.name),
+    };
+    measured.udp.ok_or_else(refused)
 }

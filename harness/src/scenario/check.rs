@@ -1,21 +1,29 @@
 //! From what a file says to a scenario that cannot be wrong: all its problems at once.
 
+mod axes;
 mod breaks;
 mod expect;
+mod nats;
+mod networks;
 mod pairs;
 mod peers;
+mod roster;
+mod steps;
 mod walk;
 
 use std::time::Duration;
 
+use roster::Roster;
 use walk::{Fields, Walk};
 
 use super::error::{Problem, Span, echo};
 use super::file::{Node, ScenarioFile, Value};
 use super::{Axis, Scenario, Transfer};
 
-const KEYS: [&str; 11] =
-    ["name", "why", "tags", "peers", "transfer", "matrix", "expect", "repeat", "seed", "patience", "break"];
+const KEYS: [&str; 13] = [
+    "name", "why", "tags", "networks", "peers", "transfer", "matrix", "steps", "expect", "repeat", "seed",
+    "patience", "break",
+];
 const PEERS_EXAMPLE: &str = "`peers: { alice: { nat: full-cone }, bob: {} }`";
 const TRANSFER_EXAMPLE: &str = "`{ from: alice, to: bob, size: 1 MiB }`";
 
@@ -52,20 +60,22 @@ fn scenario(walk: &mut Walk<'_>, file: &ScenarioFile, allow_break: bool) -> Opti
     let name = name(walk, &top);
     let why = top.get("why").and_then(|field| walk.text(field.node, "`why`", "a sentence"));
     let tags = tags(walk, &top);
-    let axes = top.get("matrix").map(|field| peers::axes(walk, field)).unwrap_or_default();
-    let roster = peers::roster(walk, top.get("peers"), &axes);
+    let (roster, placed) = roster(walk, &top);
     let transfers = top.get("transfer").map(|field| transfers(walk, field.node, &roster)).unwrap_or_default();
     let entries = top.get("expect").map(|field| expect::entries(walk, field, &roster)).unwrap_or_default();
+    let steps =
+        top.get("steps").map(|field| steps::steps(walk, field, &roster, &transfers)).unwrap_or_default();
     let repeat =
         top.get("repeat").and_then(|field| walk.whole(field.node, "`repeat`", [1, MOST_REPETITIONS]));
     let seed = top.get("seed").and_then(|field| walk.whole(field.node, "`seed`", [0, u64::MAX]));
     let patience = top.get("patience").and_then(|field| walk.duration(field.node, "`patience`", PATIENCE));
-    let broken = top
-        .get("break")
-        .and_then(|field| breaks::broken(walk, field, &roster, &axes, &transfers, allow_break));
+    let broken =
+        top.get("break").and_then(|field| breaks::broken(walk, field, &roster, &transfers, allow_break));
     let repeat = repeat.unwrap_or(1);
-    too_many_cases(walk, &top, &axes, repeat);
-    let pairs = pairs::pairs(walk, &roster, &axes, &transfers, entries);
+    too_many_cases(walk, &top, &roster.axes, repeat);
+    networks::whole(walk, &roster, &placed);
+    let pairs = pairs::pairs(walk, &roster, &transfers, &steps, entries);
+    steps::possible(walk, &roster, &pairs, &steps);
 
     Some(Scenario {
         name: name?,
@@ -73,18 +83,28 @@ fn scenario(walk: &mut Walk<'_>, file: &ScenarioFile, allow_break: bool) -> Opti
         tags,
         file: file.path.clone(),
         source: file.source.clone(),
-        networks: Vec::new(),
+        networks: roster.networks,
         peers: roster.peers,
-        axes,
+        axes: roster.axes,
         transfers: transfers.into_iter().map(|placed| placed.transfer).collect(),
         pairs,
-        steps: Vec::new(),
+        steps: steps.into_iter().map(|placed| placed.step).collect(),
         repeat: u32::try_from(repeat).ok()?,
         seed,
         patience: patience.unwrap_or(DEFAULT_PATIENCE),
         broken,
         selected: Vec::new(),
     })
+}
+
+/// Who is there, and the places of the networks, of which more is said once everybody is known.
+fn roster(walk: &mut Walk<'_>, top: &Fields<'_>) -> (Roster, Vec<networks::Placed>) {
+    let names = networks::names(top.get("networks"));
+    let (axes, places) = top.get("matrix").map(|field| axes::axes(walk, field, &names)).unwrap_or_default();
+    let mut roster = Roster { networks: Vec::new(), peers: Vec::new(), axes, places, is_complete: true };
+    let placed = top.get("networks").map(|field| networks::declare(walk, field, &mut roster));
+    peers::declare(walk, top.get("peers"), &mut roster);
+    (roster, placed.unwrap_or_default())
 }
 
 fn name(walk: &mut Walk<'_>, top: &Fields<'_>) -> Option<String> {
@@ -118,7 +138,7 @@ fn tags(walk: &mut Walk<'_>, top: &Fields<'_>) -> Vec<String> {
     tags
 }
 
-fn transfers(walk: &mut Walk<'_>, node: &Node, roster: &peers::Roster) -> Vec<PlacedTransfer> {
+fn transfers(walk: &mut Walk<'_>, node: &Node, roster: &Roster) -> Vec<PlacedTransfer> {
     let nodes = match &node.value {
         Value::List(_) => walk.list(node, "`transfer`", TRANSFER_EXAMPLE).unwrap_or_default(),
         _ => std::slice::from_ref(node),
@@ -126,7 +146,7 @@ fn transfers(walk: &mut Walk<'_>, node: &Node, roster: &peers::Roster) -> Vec<Pl
     nodes.iter().filter_map(|node| transfer(walk, node, roster)).collect()
 }
 
-fn transfer(walk: &mut Walk<'_>, node: &Node, roster: &peers::Roster) -> Option<PlacedTransfer> {
+fn transfer(walk: &mut Walk<'_>, node: &Node, roster: &Roster) -> Option<PlacedTransfer> {
     let fields = walk.map(node, "a transfer", &["from", "to", "size"], TRANSFER_EXAMPLE)?;
     let mut needed = |key: &str| {
         let field = fields.get(key);

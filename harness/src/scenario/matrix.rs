@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netns::nat::Vantage;
+use netns::nat::{Path, Vantage};
 use sha2::{Digest, Sha256};
 
 use super::expectation::expectation;
-use super::layout::{Layout, lay_out, routers_of, vantage};
-use super::{Axis, Break, CaseId, CasePeer, CaseRouter, Expectation, NatChoice, Pair, Scenario, Step};
+use super::layout::{Layout, lay_out, ready, routers_of, vantage};
+use super::{After, Axis, Break, CaseId, CasePeer, CaseRouter, Expectation, NatChoice, Pair, Scenario, Step};
 
 /// One scenario in one cell of its matrix, once: what is run.
 #[derive(Debug, Clone)]
@@ -68,6 +68,17 @@ impl Case {
     /// The routers between a peer and the internet, innermost first.
     pub fn routers_of(&self, peer: &CasePeer) -> Vec<&CaseRouter> {
         routers_of(&self.routers, peer)
+    }
+
+    /// What a peer is behind, innermost first, for people: `port-restricted behind cgnat`.
+    pub fn behind(&self, peer: &CasePeer) -> String {
+        match self.routers_of(peer).as_slice() {
+            [] => peer.nat.label.clone(),
+            routers => {
+                let labels: Vec<&str> = routers.iter().map(|router| router.label.as_str()).collect();
+                labels.join(" behind ")
+            }
+        }
     }
 
     /// Where a peer stands, as the oracle is asked: once everybody has logged in who is going to.
@@ -140,8 +151,12 @@ fn case(scenario: &Arc<Scenario>, cell: &[NatChoice], id: CaseId, repetition: u3
             size: transfer.size,
         })
         .collect();
-    let sessions =
+    let sessions: Vec<Session> =
         scenario.pairs.iter().filter_map(|pair| session(pair, &layout, &steps, &transfers)).collect();
+    // What waits for somebody to be connected never comes where nobody is to be.
+    let nobody_connects = sessions.iter().all(|session| session.expect.path == Path::None);
+    let comes = |step: &Step| matches!(step.after, After::Time(_)) || !nobody_connects;
+    let steps = steps.into_iter().take_while(comes).collect();
     let text = id.to_string();
     Case {
         seed: case_seed(seed, &text),
@@ -162,12 +177,12 @@ fn case(scenario: &Arc<Scenario>, cell: &[NatChoice], id: CaseId, repetition: u3
 fn session(pair: &Pair, layout: &Layout, steps: &[Step], transfers: &[CaseTransfer]) -> Option<Session> {
     let (offerer, answerer) = (layout.peer(&pair.offerer)?, layout.peer(&pair.answerer)?);
     let vantages = [offerer, answerer].map(|peer| vantage(&layout.routers, steps, peer));
-    let start = offerer.start.max(answerer.start);
+    let start = [offerer, answerer].map(|peer| ready(&layout.routers, steps, peer)).into_iter().max();
     let sends = transfers.iter().any(|transfer| {
         let names = [&transfer.from, &transfer.to];
         names == [&pair.offerer, &pair.answerer] || names == [&pair.answerer, &pair.offerer]
     });
-    let expect = expectation(pair, &vantages, start, sends);
+    let expect = expectation(pair, &vantages, start.unwrap_or_default(), sends);
     Some(Session { offerer: pair.offerer.clone(), answerer: pair.answerer.clone(), expect })
 }
 

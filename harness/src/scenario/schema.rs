@@ -1,9 +1,11 @@
 //! The JSON schema of a scenario file, for editors. It says what a schema can say; [`super::load`] says the rest.
 
+mod nats;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use netns::nat::Preset;
+use nats::{Axis, NatValue, RouterNat};
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -52,14 +54,20 @@ struct ScenarioFile {
     /// Words to select it by. Left out: the name of its folder.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     tags: Option<Vec<Name>>,
+    /// The networks by name: a router each, and the peers and networks behind it.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
+    networks: Option<BTreeMap<PeerName, Option<NetworkFile>>>,
     /// The peers by name. An empty one has a public address.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 32))]
     peers: Option<BTreeMap<PeerName, Option<PeerFile>>>,
     /// What is sent: one transfer, or a list of them.
     transfer: Option<OneOrMore<TransferFile>>,
-    /// What is varied: PEER.nat and the presets it takes. Every combination is a case.
+    /// What is varied: PEER.nat or NETWORK.nat and the values it takes. Every combination is a case.
     #[schemars(extend("minProperties" = 1))]
     matrix: Option<BTreeMap<AxisName, Axis>>,
+    /// What happens to routers in the middle of a case, one after the other.
+    #[schemars(length(min = 1))]
+    steps: Option<Vec<StepFile>>,
     /// What is expected, of the only pair of peers or of each pair (`between`). Left out: what RFC 4787 predicts.
     expect: Option<OneOrMore<ExpectFile>>,
     /// How often each case runs. Left out: once.
@@ -74,11 +82,26 @@ struct ScenarioFile {
 }
 
 #[derive(JsonSchema)]
+#[schemars(rename = "Network", deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used; the checker walks the file's own tree")]
+struct NetworkFile {
+    /// The NAT of its router: a preset, or a map. Needed, unless the matrix varies it.
+    nat: Option<RouterNat>,
+    /// The network that its router is behind. Left out: the internet.
+    uplink: Option<PeerName>,
+    /// The IPv4 addresses of its inside. Left out: some that nobody else has.
+    inside: Option<Range>,
+}
+
+#[derive(JsonSchema)]
 #[schemars(rename = "Peer", deny_unknown_fields)]
+#[schemars(extend("not" = { "required": ["nat", "lan"] }))]
 #[expect(dead_code, reason = "only its schema is used; the checker walks the file's own tree")]
 struct PeerFile {
-    /// The NAT of its own router. Left out: none, a public address.
-    nat: Option<NatName>,
+    /// The NAT of its own router: a preset, or a map. Left out: none, a public address.
+    nat: Option<NatValue>,
+    /// The network that it is on, in place of a router of its own.
+    lan: Option<PeerName>,
     /// How long after the start of the case it starts. Left out: at once.
     start: Option<Time>,
 }
@@ -93,6 +116,20 @@ struct TransferFile {
     to: PeerName,
     /// How much: `1 MiB`.
     size: Size,
+}
+
+/// One thing that happens.
+#[derive(JsonSchema)]
+#[schemars(rename = "Step", rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["forget"] }, { "required": ["log-in"] }]))]
+#[expect(dead_code, reason = "only its schema is used; the checker walks the file's own tree")]
+struct StepFile {
+    /// When: `connected`, a share of the transfer such as 50%, or a time since the step before.
+    after: Moment,
+    /// The router that reboots: a network, or a peer with a router of its own.
+    forget: Option<PeerName>,
+    /// The captive portal at which somebody logs in: a network, or a peer with a router of its own.
+    log_in: Option<PeerName>,
 }
 
 #[derive(JsonSchema)]
@@ -124,9 +161,9 @@ struct ExpectFile {
 struct BreakFile {
     /// This sender flips one byte after hashing.
     flip_byte: Option<PeerName>,
-    /// These peers' routers are built as another preset than declared.
+    /// These networks' or peers' routers are built otherwise than declared.
     #[schemars(extend("minProperties" = 1))]
-    lie: Option<BTreeMap<PeerName, RouterName>>,
+    lie: Option<BTreeMap<PeerName, RouterNat>>,
     /// What is killed: `signaling`, `stun` or a peer.
     kill: Option<Name>,
     /// All peers hold their signaling frames back for this long.
@@ -144,7 +181,7 @@ enum OneOrMore<T> {
 /// A type of the schema that is a string, or a list of strings, of a certain form.
 macro_rules! form {
     ($name:ident, $schema:expr) => {
-        struct $name;
+        pub(super) struct $name;
 
         impl JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {
@@ -162,6 +199,8 @@ macro_rules! form {
     };
 }
 
+use form;
+
 form!(Text, json_schema!({ "type": "string" }));
 form!(Name, json_schema!({ "type": "string", "pattern": "^[a-z][a-z0-9-]{0,63}$" }));
 form!(PeerName, json_schema!({ "type": "string", "pattern": "^(?!(signaling|stun)$)[a-z][a-z0-9-]{0,63}$" }));
@@ -174,28 +213,31 @@ form!(
     Size,
     json_schema!({ "type": "string", "pattern": SIZE_PATTERN, "examples": ["1 MiB", "64 KiB", "10 MB"] })
 );
-form!(NatName, json_schema!({ "type": "string", "enum": nat_names(Preset::ALL) }));
-form!(RouterName, {
-    let routers = Preset::ALL.into_iter().filter(|preset| preset.nat().is_some());
-    json_schema!({ "type": "string", "enum": nat_names(routers) })
-});
-form!(Axis, {
-    let names = nat_names(Preset::ALL);
-    json_schema!({ "type": "array", "items": { "enum": names }, "minItems": 1, "uniqueItems": true })
-});
-form!(PathName, json_schema!({ "type": "string", "enum": ["direct", "none"] }));
+form!(
+    Moment,
+    json_schema!({
+        "type": "string",
+        "pattern": format!("^connected$|^[1-9][0-9]?%$|{DURATION_PATTERN}"),
+        "examples": ["connected", "50%", "5s"]
+    })
+);
+form!(
+    Range,
+    json_schema!({
+        "type": "string",
+        "pattern": r"^(\d{1,3}\.){3}\d{1,3}/\d{1,2}$",
+        "examples": ["192.168.1.0/24"]
+    })
+);
+form!(PathName, json_schema!({ "type": "string", "enum": ["direct", "lan", "none"] }));
 form!(ViaName, json_schema!({ "type": "string", "enum": ["host", "srflx", "prflx"] }));
 form!(FileName, json_schema!({ "type": "string", "enum": ["identical"] }));
-
-fn nat_names(presets: impl IntoIterator<Item = Preset>) -> Vec<&'static str> {
-    let aliases = Preset::ALIASES.into_iter().map(|(alias, _)| alias);
-    presets.into_iter().map(Preset::name).chain(aliases).collect()
-}
 
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
 
+    use super::super::check::check;
     use super::super::file::{Node, ScenarioFile as File, Value as Yaml};
     use super::super::{LoadOptions, load, units};
     use super::*;
@@ -245,6 +287,53 @@ mod tests {
         }
     }
 
+    /// Keys of a `nat` map with values that are right and values that are not. None of them is impossible together:
+    /// what only `Nat::check` can tell a schema cannot.
+    const NAT_KEYS: [(&str, &[&str]); 12] = [
+        ("preset", &["open", "symmetric", "cgnat", "udp-blocked", "restricted-cone", "symmetrc"]),
+        ("mapping", &["endpoint-independent", "address-dependent", "none"]),
+        ("filtering", &["address-and-port-dependent", "7"]),
+        (
+            "allocation",
+            &["random", "{ blocks: 512 }", "{ blocks: 64, on-demand: on }", "{ on-demand: true }", "{}"],
+        ),
+        ("timeout", &["30s", "1.5 min", "30", "[]"]),
+        ("inbound-refresh", &["true", "off", "1", "maybe"]),
+        ("hairpin", &["off", "false", "internal", "true"]),
+        ("on-drop", &["reject", "true"]),
+        ("addresses", &["1", "255", "0", "256", "1.5"]),
+        ("pooling", &["arbitrary", "~"]),
+        ("family", &["ipv4", "dual", "ipv5"]),
+        ("adresses", &["2"]),
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn the_schema_judges_every_nat_map_like_the_checker(
+            picked in proptest::collection::btree_map(0..NAT_KEYS.len(), 0usize..6, 0..5),
+            place in 0usize..3,
+        ) {
+            let entry = |(&key, &value): (&usize, &usize)| {
+                let (key, values) = NAT_KEYS[key];
+                format!("{key}: {}", values[value % values.len()])
+            };
+            let nat = picked.iter().map(entry).collect::<Vec<_>>().join(", ");
+            let places = [
+                format!("peers: {{ a: {{ nat: {{ {nat} }} }}, b: }}"),
+                format!("networks: {{ n: {{ nat: {{ {nat} }} }} }}\npeers: {{ a: {{ lan: n }}, b: }}"),
+                format!("matrix: {{ a.nat: [{{ {nat} }}, full-cone] }}\npeers: {{ b: }}"),
+            ];
+            let text = format!("name: some\n{}\nexpect: {{ between: [a, b] }}\n", places[place]);
+            let file = File::parse(Path::new("some.yaml"), text.as_str().into()).unwrap();
+            let is_valid = VALIDATOR.with(|validator| validator.is_valid(&json(&file.root)));
+            proptest::prop_assert_eq!(is_valid, check(&file, false).is_ok(), "{}", text);
+        }
+    }
+
+    thread_local! {
+        static VALIDATOR: jsonschema::Validator = jsonschema::draft7::new(&schema()).unwrap();
+    }
+
     fn schema() -> Value {
         serde_json::from_str(&json_schema().unwrap()).unwrap()
     }
@@ -258,7 +347,7 @@ mod tests {
     fn json(node: &Node) -> Value {
         match &node.value {
             Yaml::Null => Value::Null,
-            Yaml::Bool => true.into(),
+            Yaml::Bool(value) => (*value).into(),
             Yaml::Whole(number) => (*number).into(),
             Yaml::Number => (-1.5).into(),
             Yaml::Text(text) => text.as_str().into(),

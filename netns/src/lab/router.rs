@@ -1,5 +1,6 @@
 //! A router of a lab while it runs: its counters, its mappings, its reboot.
 
+use std::iter::Sum;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,25 @@ pub struct Drops {
     pub untranslatable: u64,
     /// Outbound packets that its egress policy does not let leave.
     pub refused: u64,
+}
+
+impl Drops {
+    /// Whatever the reason.
+    pub fn all(&self) -> u64 {
+        self.filtered + self.exhausted + self.untranslatable + self.refused
+    }
+}
+
+impl Sum for Drops {
+    /// What several routers have dropped together.
+    fn sum<I: Iterator<Item = Drops>>(routers: I) -> Drops {
+        routers.fold(Drops::default(), |sum, drops| Drops {
+            filtered: sum.filtered + drops.filtered,
+            exhausted: sum.exhausted + drops.exhausted,
+            untranslatable: sum.untranslatable + drops.untranslatable,
+            refused: sum.refused + drops.refused,
+        })
+    }
 }
 
 impl Router {
@@ -94,9 +114,7 @@ impl Router {
         if self.nat.egress != Egress::Portal {
             return Err(Error::NoPortal);
         }
-        self.tables
-            .iter()
-            .try_for_each(|table| nftables::flush(&self.netfilter, table.family, ruleset::PORTAL))
+        nftables::flush(&self.netfilter, &self.tables, ruleset::PORTAL)
     }
 
     /// What it has dropped since it was built or rebooted.
@@ -113,8 +131,9 @@ impl Router {
     /// Its mappings as they are now; the flows of what it does not translate, too.
     pub fn mappings(&self) -> Result<MappingTable, Error> {
         let mut all = MappingTable::default();
-        for &Table { family, .. } in &self.tables {
-            let elements = |set| nftables::elements(&self.netfilter, family, set);
+        for table in &self.tables {
+            let family = table.family;
+            let elements = |set| nftables::elements(&self.netfilter, table, set);
             all = all.and(match (family, self.nat.translation) {
                 (Family::Ipv6, _) | (_, Translation::None) => {
                     firewall::mappings(&self.nat, family, &elements(firewall::FLOWS)?)
@@ -125,7 +144,7 @@ impl Router {
                 }
                 (Family::Ipv4, Translation::Modelled) => {
                     let (mappings, filter) = (elements(ruleset::MAPPINGS)?, elements(ruleset::FILTER)?);
-                    MappingTable::read(&self.nat, self.outside(), &mappings, &filter)
+                    MappingTable::read(&self.nat, &mappings, &filter)
                 }
             });
         }

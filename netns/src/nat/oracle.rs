@@ -11,7 +11,7 @@ mod simulation;
 
 pub use access::Access;
 pub use pair::direct_path;
-pub use reason::Reason;
+pub use reason::{Reason, Sharing};
 
 use super::{Egress, Family, Nat};
 
@@ -135,5 +135,122 @@ impl Path {
             Path::Relayed => "relayed",
             Path::None => "none",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nat::{Allocation, Filtering, Hairpin, Mapping, Preset};
+
+    fn behind(routers: &[(&str, Nat)]) -> Vantage {
+        let routers = routers.iter().map(|&(name, nat)| (name.to_owned(), nat)).collect();
+        Vantage { routers, family: Family::Ipv4 }
+    }
+
+    fn nat(preset: Preset) -> Nat {
+        preset.nat().unwrap()
+    }
+
+    #[track_caller]
+    fn assert_said(first: &Vantage, second: &Vantage, path: Path, via: &str, words: &str) {
+        let said = predict(first, second);
+        let kinds: Vec<&str> = said.via.iter().map(|kind| kind.name()).collect();
+        let told = said.reason.words("alice", "bob");
+        assert_eq!((said.path, kinds.join(" ").as_str(), told.as_str()), (path, via, words));
+    }
+
+    #[test]
+    fn one_lan_is_a_path_of_its_own_whatever_its_router_does() {
+        let home = behind(&[("home", nat(Preset::UdpBlocked)), ("carrier", nat(Preset::Cgnat))]);
+        assert_said(&home, &home, Path::Lan, "host", "alice and bob are on one LAN, that of home");
+    }
+
+    #[test]
+    fn where_there_are_layers_the_reason_names_the_router_that_decides() {
+        let first = behind(&[("home", nat(Preset::PortRestricted)), ("carrier", nat(Preset::Symmetric))]);
+        let second = behind(&[("office", nat(Preset::PortRestricted)), ("campus", nat(Preset::FullCone))]);
+        let words = "alice sends to bob from a port that STUN never saw (carrier gives it), and bob admits only ports \
+                     it has already sent to (office filters by port)";
+        assert_said(&first, &second, Path::None, "", words);
+    }
+
+    #[test]
+    fn a_router_that_both_share_must_turn_packets_round() {
+        let carrier = |hairpin| ("carrier", Nat { hairpin, ..nat(Preset::Cgnat) });
+        let homes =
+            |kind, hairpin| ["home", "other"].map(|name| behind(&[(name, nat(kind)), carrier(hairpin)]));
+        let [first, second] = homes(Preset::PortRestricted, Hairpin::Off);
+        let words =
+            "STUN sees alice and bob at one address, that of carrier, which turns nothing round (no hairpin)";
+        assert_said(&first, &second, Path::None, "", words);
+        let [first, second] = homes(Preset::PortRestricted, Hairpin::External);
+        let words = "carrier turns packets between its homes round (hairpin), and alice and bob each keep the port \
+                     that STUN saw, and each opens its own filter by sending";
+        assert_said(&first, &second, Path::Direct, "srflx prflx", words);
+        let [first, second] = homes(Preset::PortRestricted, Hairpin::Internal);
+        let words = "carrier turns packets round and shows their inside source, which alice has never sent to and \
+                     does not admit";
+        assert_said(&first, &second, Path::None, "", words);
+        let [first, second] = homes(Preset::FullCone, Hairpin::Internal);
+        let words = "carrier turns packets round and shows their inside source; neither alice nor bob filters, so \
+                     they learn it from the checks (peer-reflexive) and go on inside carrier";
+        assert_said(&first, &second, Path::Direct, "prflx", words);
+        let beside = behind(&[carrier(Hairpin::Off)]);
+        let words = "bob has its own address inside carrier, where alice reaches it, and learns from the check where \
+                     alice is (peer-reflexive)";
+        assert_said(&homes(Preset::Symmetric, Hairpin::Off)[0], &beside, Path::Direct, "prflx", words);
+    }
+
+    #[test]
+    fn a_plain_linux_router_is_a_race_only_where_the_other_filters_by_port() {
+        let linux = behind(&[("home", nat(Preset::LinuxMasquerade))]);
+        let races = |other: Preset| {
+            let other = other.nat().map_or_else(|| behind(&[]), |nat| behind(&[("other", nat)]));
+            predict(&linux, &other).race
+        };
+        let racing: Vec<Preset> = Preset::ALL.into_iter().filter(|&other| races(other)).collect();
+        let by_port = [
+            Preset::Firewall,
+            Preset::PortRestricted,
+            Preset::LinuxMasquerade,
+            Preset::LinuxMasqueradeInputDrop,
+        ];
+        assert_eq!(racing, by_port);
+        let words = "alice and bob each keep the port that STUN saw, and each opens its own filter by sending; but if \
+                     bob speaks first, home takes the packet for its own (a quirk of Linux), and alice then sends from \
+                     a port that bob does not admit: a race";
+        let other = behind(&[("other", nat(Preset::PortRestricted))]);
+        assert_said(&linux, &other, Path::Direct, "srflx prflx", words);
+    }
+
+    #[test]
+    fn a_portal_is_closed_until_somebody_has_logged_in() {
+        let hotel = behind(&[("hotel", nat(Preset::CaptivePortal))]);
+        let words = "nothing of alice passes hotel until somebody has logged in at its portal";
+        assert_said(&hotel, &Vantage::public(), Path::None, "", words);
+        assert_eq!(hotel.clone().logged_in("home"), hotel);
+        let restricted = behind(&[("hotel", nat(Preset::PortRestricted))]);
+        assert_eq!(hotel.logged_in("hotel"), restricted);
+    }
+
+    #[test]
+    fn two_hosts_need_a_family_in_common_and_either_will_do() {
+        let with = |family, nat| behind(&[("home", Nat { family, ..nat })]);
+        let wall = with(Family::Ipv6, nat(Preset::Firewall));
+        let words = "alice has only IPv6, bob has only IPv4";
+        assert_said(&wall, &behind(&[("other", nat(Preset::FullCone))]), Path::None, "", words);
+        let symmetric = Nat::new(
+            Mapping::AddressAndPortDependent,
+            Filtering::AddressAndPortDependent,
+            Allocation::Random,
+        );
+        let dual = behind(&[("other", Nat { family: Family::Dual, ..symmetric })]);
+        let words = "alice and bob both have IPv6, which nobody translates, and each opens its own firewall by sending";
+        assert_said(&with(Family::Dual, symmetric), &dual, Path::Direct, "host srflx prflx", words);
+        assert_said(&wall, &dual, Path::Direct, "host srflx prflx", words);
+        let old_carrier =
+            behind(&[("home", Nat { family: Family::Dual, ..symmetric }), ("carrier", nat(Preset::Cgnat))]);
+        assert_eq!(predict(&old_carrier, &dual).path, Path::None, "no IPv6 comes through the carrier");
     }
 }

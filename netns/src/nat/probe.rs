@@ -1,46 +1,84 @@
 //! Measures what a NAT is, from behind it, with an RFC 5780 server in front of it ([`stun`](super::stun)). A
-//! negative is an event too: the drop counter of the router's inbound gate. [`Measured`] is the result, what it is
-//! compared with and its words; [`ProbeError`] says why there is none; `wire` asks and listens.
+//! negative is an event too: one of the router's drop counters. [`Found`] is the result, [`Declared`] what it is
+//! compared with; [`ProbeError`] says why there is none; `wire` asks and listens.
 
+mod connect;
+mod declared;
 mod error;
+mod found;
+mod hairpin;
 mod measured;
+mod ports;
 mod wire;
 
+pub use declared::Declared;
 pub use error::ProbeError;
-pub use measured::{Measured, Mismatch, Observation};
+pub use found::{Found, Mismatch, Tcp};
+pub use measured::{Measured, Observation};
+pub use ports::Ports;
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
-use super::stun::message::{Answer, Change};
+use super::stun::message::Change;
 use super::{Filtering, Mapping};
-use wire::{Question, Wire};
+use crate::lab::Drops;
+use wire::{Answer, Question, Wire};
 
 /// How long an answer may take before the probe gives up. Only failures ever take so long.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Measures the NAT between `from` and `server`, an RFC 5780 server's first address and port. Runs on the calling
-/// thread, which must be in the network namespace that has `from`; nothing else may use the NAT meanwhile.
+/// What to find out besides mapping and filtering.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Questions {
+    /// How outside ports are chosen, by six more flows.
+    pub allocation: bool,
+    /// What becomes of packets to the own outside address.
+    pub hairpin: bool,
+    /// Whether a connection to each of these servers, where somebody listens, is made or refused.
+    pub tcp: Vec<SocketAddrV4>,
+}
+
+/// How many flows show how ports are chosen.
+const FLOWS: usize = 6;
+
+/// Measures what is between `from` and `server`, an RFC 5780 server's first address and port: one router or several
+/// layers. Runs on the calling thread, which must be in the network namespace that has `from`; nothing else may use
+/// the routers meanwhile, and they should be rebooted after it.
 ///
-/// `drops` reads how many packets the router has refused at its inbound gate. Where there is no router it is a
-/// constant: then nothing can be proven dropped, and nothing is.
+/// `drops` reads what all the routers together have dropped. Where there is no router that is nothing: then nothing
+/// can be proven dropped, and nothing is.
 pub fn measure<E>(
     from: Ipv4Addr,
     server: SocketAddrV4,
-    drops: &mut dyn FnMut() -> Result<u64, E>,
-) -> Result<Measured, ProbeError>
+    drops: &mut dyn FnMut() -> Result<Drops, E>,
+    questions: &Questions,
+) -> Result<Found, ProbeError>
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut gate = || drops().map_err(|error| ProbeError::Counter(error.into()));
+    let udp = measure_udp(from, server, &mut gate, questions)?;
+    let connect = |&to| Ok(Tcp { to, connected: connect::ask(from, to, &mut gate)? });
+    let tcp = questions.tcp.iter().map(connect).collect::<Result<_, _>>()?;
+    Ok(Found { udp, tcp })
+}
+
+/// `None` where UDP does not leave.
+fn measure_udp(
+    from: Ipv4Addr,
+    server: SocketAddrV4,
+    gate: &mut Gate<'_>,
+    questions: &Questions,
+) -> Result<Option<Measured>, ProbeError> {
     let mut mapper = Wire::open(from)?;
-    let (observations, other) = observe(&mut mapper, server, &mut gate)?;
+    let Some((observations, other)) = observe(&mut mapper, server, gate)? else { return Ok(None) };
     let mapping = classify(&observations)?;
 
     // Filtering is asked of a socket that has never sent to the places that the answers shall come from.
     let mut filterer = Wire::open(from)?;
-    let mut trial = Trial { wire: &mut filterer, gate: &mut gate, server, other, seen: Vec::new() };
+    let mut trial = Trial { wire: &mut filterer, gate, server, other, seen: Vec::new() };
     let filtering = if trial.admits(Change { address: true, port: true })? {
         Filtering::EndpointIndependent
     } else if trial.admits(Change { address: false, port: true })? {
@@ -51,28 +89,55 @@ where
     let filter_mapped = trial.finish()?;
 
     let mapped = observations[0].mapped;
-    Ok(Measured {
+    let translated = mapped != mapper.local || filter_mapped != filterer.local;
+    let ports = if questions.allocation { Some(open_flows(from, server, gate)?) } else { None };
+    let hairpin = if questions.hairpin && translated {
+        let mapper = hairpin::Mapped { wire: &mapper, outside: mapped };
+        let filterer = hairpin::Mapped { wire: &filterer, outside: filter_mapped };
+        hairpin::ask(&mapper, &filterer, mapping, filtering, gate)?
+    } else {
+        None
+    };
+    Ok(Some(Measured {
         mapping,
         filtering,
         mapped,
-        translated: mapped != mapper.local || filter_mapped != filterer.local,
+        translated,
         preserved: mapped.port() == mapper.local.port() && filter_mapped.port() == filterer.local.port(),
+        ports,
+        hairpin,
         local: mapper.local,
         observations,
-    })
+    }))
 }
 
-type Gate<'a> = dyn FnMut() -> Result<u64, ProbeError> + 'a;
+/// One new flow after the other, each from a socket of its own.
+fn open_flows(from: Ipv4Addr, server: SocketAddrV4, gate: &mut Gate<'_>) -> Result<Ports, ProbeError> {
+    let open = |_| {
+        let mut wire = Wire::open(from)?;
+        let before = gate()?;
+        let answers = ask_all(&mut wire, &[server], before, gate)?;
+        // Kept open until the last: a port that is free again could be given to the next socket.
+        Ok((wire.local.port(), answers[0].1.mapped.port(), wire))
+    };
+    let flows: Vec<_> = (0..FLOWS).map(open).collect::<Result<_, _>>()?;
+    Ok(Ports(flows.into_iter().map(|(inside, outside, _)| (inside, outside)).collect()))
+}
+
+type Gate<'a> = dyn FnMut() -> Result<Drops, ProbeError> + 'a;
 
 /// Asks all four endpoints of the server what they see of one socket (RFC 5780 section 4.3). Returns that, and the
-/// server's other endpoint.
+/// server's other endpoint; `None` where the first request was not let out.
 fn observe(
     wire: &mut Wire,
     server: SocketAddrV4,
     gate: &mut Gate<'_>,
-) -> Result<(Vec<Observation>, SocketAddrV4), ProbeError> {
+) -> Result<Option<(Vec<Observation>, SocketAddrV4)>, ProbeError> {
     let before = gate()?;
-    let first = ask_all(wire, &[server], before, gate)?;
+    let first = match ask_all(wire, &[server], before, gate) {
+        Err(ProbeError::Refused { .. }) => return Ok(None),
+        first => first?,
+    };
     let other = match first[0].1.other {
         Some(other) if other.ip() != server.ip() && other.port() != server.port() => other,
         other => return Err(ProbeError::NotDiscovery { server, other }),
@@ -83,14 +148,14 @@ fn observe(
     let seen = first.into_iter().chain(rest);
     let observations =
         seen.map(|(destination, answer)| Observation { destination, mapped: answer.mapped }).collect();
-    Ok((observations, other))
+    Ok(Some((observations, other)))
 }
 
 /// One plain request to each destination, and all their answers in the same order.
 fn ask_all(
     wire: &mut Wire,
     destinations: &[SocketAddrV4],
-    drops_before: u64,
+    before: Drops,
     gate: &mut Gate<'_>,
 ) -> Result<Vec<(SocketAddrV4, Answer)>, ProbeError> {
     let deadline = Instant::now() + PATIENCE;
@@ -98,9 +163,15 @@ fn ask_all(
         destinations.iter().map(|&to| wire.ask(to, to, None)).collect::<Result<_, _>>()?;
     let mut answers: Vec<Option<Answer>> = vec![None; asked.len()];
     while let Some(missing) = answers.iter().position(Option::is_none) {
-        let Some((question, answer)) = wire.next(deadline)? else {
-            let drops = gate()?.saturating_sub(drops_before);
-            return Err(ProbeError::NoAnswer { destination: destinations[missing], drops });
+        let Some((question, answer)) = wire.next(deadline.min(Instant::now() + RECOUNT))? else {
+            let (destination, now) = (destinations[missing], gate()?);
+            if now.refused > before.refused {
+                return Err(ProbeError::Refused { destination });
+            }
+            if Instant::now() >= deadline {
+                return Err(ProbeError::NoAnswer { destination, drops: now.all() - before.all() });
+            }
+            continue;
         };
         if let Some(at) = asked.iter().position(|asked| *asked == question) {
             answers[at] = Some(answer);
@@ -113,31 +184,20 @@ fn ask_all(
 /// Expects the destinations in the order of `observe`: around the square of addresses and ports.
 fn classify(observations: &[Observation]) -> Result<Mapping, ProbeError> {
     let mapped: Vec<SocketAddrV4> = observations.iter().map(|seen| seen.mapped).collect();
-    let inconsistent = || ProbeError::Inconsistent { observations: observations.to_vec() };
-    let &[near, far, far_other_port, near_other_port] = mapped.as_slice() else {
-        return Err(inconsistent());
-    };
-    let mut distinct = mapped.clone();
-    distinct.sort_unstable();
-    distinct.dedup();
-    match distinct.len() {
-        1 => Ok(Mapping::EndpointIndependent),
-        2 if near == near_other_port && far == far_other_port => Ok(Mapping::AddressDependent),
-        4 => Ok(Mapping::AddressAndPortDependent),
-        _ => Err(inconsistent()),
-    }
+    Mapping::of_square(&mapped)
+        .ok_or_else(|| ProbeError::Inconsistent { observations: observations.to_vec() })
 }
 
 /// The filtering tests of RFC 5780 section 4.4, on one socket that only ever sends to `server`.
-struct Trial<'a> {
+struct Trial<'a, 'g> {
     wire: &'a mut Wire,
-    gate: &'a mut Gate<'a>,
+    gate: &'a mut Gate<'g>,
     server: SocketAddrV4,
     other: SocketAddrV4,
     seen: Vec<Observation>,
 }
 
-impl Trial<'_> {
+impl Trial<'_, '_> {
     /// Whether the answer from elsewhere comes in. The plain request after the changed one goes into the same queue
     /// of a server that works in order: when it is answered, the changed answer has been sent, and must have come in
     /// or have been counted.
@@ -146,7 +206,7 @@ impl Trial<'_> {
             if change.address { *self.other.ip() } else { *self.server.ip() },
             if change.port { self.other.port() } else { self.server.port() },
         );
-        let before = (self.gate)()?;
+        let before = (self.gate)()?.filtered;
         let deadline = Instant::now() + PATIENCE;
         let changed = self.wire.ask(self.server, elsewhere, Some(change))?;
         let plain = self.wire.ask(self.server, self.server, None)?;
@@ -154,7 +214,7 @@ impl Trial<'_> {
         let (mut admitted, mut confirmed) = (false, false);
         while !confirmed {
             let Some(question) = self.next(deadline, &[changed, plain])? else {
-                let drops = (self.gate)()?.saturating_sub(before);
+                let drops = (self.gate)()?.filtered.saturating_sub(before);
                 return Err(ProbeError::NoAnswer { destination: self.server, drops });
             };
             admitted |= question == changed;
@@ -162,7 +222,7 @@ impl Trial<'_> {
         }
         while !admitted {
             // Read only now: a packet that was dropped went ahead of the one that confirms.
-            match (self.gate)()?.saturating_sub(before) {
+            match (self.gate)()?.filtered.saturating_sub(before) {
                 1 => return Ok(false),
                 0 if Instant::now() < deadline => {}
                 drops => return Err(ProbeError::Unproven { elsewhere, drops }),

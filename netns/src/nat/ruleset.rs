@@ -32,8 +32,6 @@ const COUNTERS: [&str; 4] = [FILTERED, EXHAUSTED, UNTRANSLATABLE, REFUSED];
 /// The chain that a captive portal closes the router with; empty once somebody has logged in.
 pub(crate) const PORTAL: &str = "portal";
 
-/// RFC 4787 REQ-5: two minutes or more.
-const UDP_LIFETIME: Duration = Duration::from_secs(120);
 /// RFC 5382 REQ-5: 2 hours 4 minutes once established, 4 minutes before and after.
 const TCP_ESTABLISHED: Duration = Duration::from_secs(2 * 3600 + 4 * 60);
 const TCP_TRANSITORY: Duration = Duration::from_secs(4 * 60);
@@ -44,9 +42,9 @@ const CLAIM_LIFETIME: Duration = Duration::from_secs(1);
 
 /// The lifetime that a mapping got when it was last refreshed: the shortest that is not yet over. (The kernel tells
 /// only what is left of it.)
-pub(crate) fn lifetime(protocol: Protocol, left: Duration) -> Duration {
+pub(crate) fn lifetime(nat: &Nat, protocol: Protocol, left: Duration) -> Duration {
     match protocol {
-        Protocol::Udp => UDP_LIFETIME,
+        Protocol::Udp => nat.timeout,
         Protocol::Echo => ECHO_LIFETIME,
         Protocol::Tcp if left <= TCP_TRANSITORY => TCP_TRANSITORY,
         Protocol::Tcp => TCP_ESTABLISHED,
@@ -63,9 +61,9 @@ pub(crate) fn rules(
 ) -> Result<Vec<Table>, Error> {
     nat.check().map_err(|impossible| Error::Topology(impossible.to_string()))?;
     let mut tables = Vec::new();
-    if let (Some(&outside), Some(_inside)) = (outsides.first(), inside) {
+    if let (Some(&outside), Some(inside)) = (outsides.first(), inside) {
         tables.push(match nat.translation {
-            Translation::Modelled => modelled::table(nat, outside, outside_link),
+            Translation::Modelled => modelled::table(nat, outsides, outside_link, inside),
             Translation::None => firewall::table(nat, Family::Ipv4, outside_link),
             Translation::Masquerade { input_drop } => masquerade::table(input_drop, outside, outside_link),
         });

@@ -1,11 +1,11 @@
-//! A STUN server of two addresses and two ports (RFC 8489, RFC 5780): what agents ask for their outside address,
-//! and what [`probe`](super::probe) measures a NAT with. One thread, so that the answers of one socket leave in
+//! A STUN server of two addresses and two ports (RFC 8489, RFC 5780), of IPv4, IPv6 or both: what agents ask for their
+//! outside address, and what [`probe`](super::probe) measures a NAT with. One thread, so that the answers of one socket leave in
 //! the order in which its requests came; the probe's proofs rest on that. [`message`] is the wire format.
 
 pub mod message;
 
 use std::io::{self, ErrorKind, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -18,82 +18,102 @@ use message::{Answer, read_request, write_answer, write_refusal};
 /// The server: a socket for each pair of its addresses and ports.
 #[derive(Debug)]
 pub struct Server {
+    /// One for each address family.
+    squares: Vec<Square>,
+}
+
+/// Two addresses of one family and two ports. Corners are numbered so that bit 1 is the address and bit 0 the port.
+#[derive(Debug)]
+struct Square {
     sockets: [UdpSocket; 4],
-    endpoints: [SocketAddrV4; 4],
+    corners: [SocketAddr; 4],
 }
 
 impl Server {
-    /// Opens the four sockets. The addresses must differ and so must the ports, else CHANGE-REQUEST means nothing.
-    pub fn bind(addresses: [Ipv4Addr; 2], ports: [u16; 2]) -> io::Result<Server> {
-        if addresses[0] == addresses[1] || ports[0] == ports[1] || ports.contains(&0) {
+    /// Opens four sockets for each pair of addresses. The addresses of a pair must be of one family and differ, and so
+    /// must the ports, else CHANGE-REQUEST means nothing.
+    pub fn bind(pairs: &[[IpAddr; 2]], ports: [u16; 2]) -> io::Result<Server> {
+        let meaningless = |&[here, there]: &[IpAddr; 2]| here == there || here.is_ipv4() != there.is_ipv4();
+        if pairs.is_empty() || pairs.iter().any(meaningless) || ports[0] == ports[1] || ports.contains(&0) {
             return Err(io::Error::new(
                 ErrorKind::InvalidInput,
-                "a STUN server for NAT discovery needs two addresses and two ports (RFC 5780)",
+                "a STUN server for NAT discovery needs two addresses of a family and two ports (RFC 5780)",
             ));
         }
-        let endpoints = [0, 1, 2, 3].map(|at| SocketAddrV4::new(addresses[at >> 1], ports[at & 1]));
-        let [a, b, c, d] = endpoints.map(|endpoint| {
-            let socket = UdpSocket::bind(endpoint)
-                .map_err(|error| io::Error::new(error.kind(), format!("{endpoint}: {error}")))?;
-            socket.set_nonblocking(true)?;
-            Ok::<_, io::Error>(socket)
-        });
-        Ok(Server { sockets: [a?, b?, c?, d?], endpoints })
+        let squares = pairs.iter().map(|&pair| Square::bind(pair, ports)).collect::<Result<_, _>>()?;
+        Ok(Server { squares })
     }
 
-    /// The first address and the first port: where clients are sent.
-    pub fn endpoint(&self) -> SocketAddrV4 {
-        self.endpoints[0]
+    /// The first address and the first port of each family: where clients are sent.
+    pub fn endpoints(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.squares.iter().map(|square| square.corners[0])
     }
 
     /// Answers until `stop` becomes readable or is closed. Every turn takes at most one datagram of each socket, so
     /// that none waits for the flood on another.
     pub fn serve(&self, stop: impl AsFd) -> io::Result<()> {
-        let [a, b, c, d] = self.sockets.each_ref().map(AsFd::as_fd);
-        let mut ready = [a, b, c, d, stop.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let sockets = || self.squares.iter().flat_map(|square| (0..4).map(move |at| (square, at)));
+        let listening = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut ready: Vec<PollFd<'_>> =
+            sockets().map(|(square, at)| listening(square.sockets[at].as_fd())).collect();
+        ready.push(listening(stop.as_fd()));
         loop {
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) => {}
                 Err(Errno::EINTR) => continue,
                 Err(error) => return Err(error.into()),
             }
-            let is_ready = ready.each_ref().map(|fd| fd.any().unwrap_or(true));
-            if is_ready[4] {
+            let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
+            if ready.last().is_some_and(is_ready) {
                 return Ok(());
             }
-            for at in (0..4).filter(|&at| is_ready[at]) {
-                self.serve_one(at)?;
+            for ((square, at), _) in sockets().zip(&ready).filter(|(_, fd)| is_ready(fd)) {
+                square.serve_one(at)?;
             }
         }
+    }
+}
+
+impl Square {
+    fn bind(addresses: [IpAddr; 2], ports: [u16; 2]) -> io::Result<Self> {
+        let corners = [0, 1, 2, 3].map(|at| SocketAddr::new(addresses[at >> 1], ports[at & 1]));
+        let [a, b, c, d] = corners.map(|corner| {
+            let socket = UdpSocket::bind(corner)
+                .map_err(|error| io::Error::new(error.kind(), format!("{corner}: {error}")))?;
+            socket.set_nonblocking(true)?;
+            Ok::<_, io::Error>(socket)
+        });
+        Ok(Square { sockets: [a?, b?, c?, d?], corners })
     }
 
     fn serve_one(&self, at: usize) -> io::Result<()> {
         // One byte more: what is cut has a length that no STUN message has, and is not answered.
         let mut datagram = [0; LARGEST_REQUEST + 1];
         let (length, client) = match self.sockets[at].recv_from(&mut datagram) {
-            Ok((length, SocketAddr::V4(client))) => (length, client),
-            Ok((_, SocketAddr::V6(_))) => return Ok(()),
+            Ok(received) => received,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        if let Some((from, reply)) = answer(&self.endpoints, at, client, &datagram[..length]) {
+        if let Some((from, reply)) = answer(&self.corners, at, client, &datagram[..length]) {
             send(&self.sockets[from], &reply, client)?;
         }
         Ok(())
     }
 }
 
-/// Serves until SIGTERM or SIGINT; says `listening on A:P` on stdout once it answers. It is the whole of a process:
-/// both signals stay blocked.
-pub fn serve_forever(addresses: [Ipv4Addr; 2], ports: [u16; 2]) -> io::Result<()> {
-    let server = Server::bind(addresses, ports)?;
+/// Serves until SIGTERM or SIGINT; says `listening on A:P` on stdout, a line for each family, once it answers. It is
+/// the whole of a process: both signals stay blocked.
+pub fn serve_forever(pairs: &[[IpAddr; 2]], ports: [u16; 2]) -> io::Result<()> {
+    let server = Server::bind(pairs, ports)?;
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     signals.thread_block()?;
     let stop = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on {}", server.endpoint())?;
+    for endpoint in server.endpoints() {
+        writeln!(stdout, "listening on {endpoint}")?;
+    }
     stdout.flush()?;
     server.serve(stop)
 }
@@ -101,11 +121,11 @@ pub fn serve_forever(addresses: [Ipv4Addr; 2], ports: [u16; 2]) -> io::Result<()
 /// No request needs more: longer ones would be fragments on any path, and are not answered.
 const LARGEST_REQUEST: usize = 1232;
 
-/// What to send, and from which socket. Sockets are numbered so that bit 1 is the address and bit 0 the port.
+/// What to send, and from which corner.
 fn answer(
-    endpoints: &[SocketAddrV4; 4],
+    corners: &[SocketAddr; 4],
     at: usize,
-    client: SocketAddrV4,
+    client: SocketAddr,
     datagram: &[u8],
 ) -> Option<(usize, Vec<u8>)> {
     let request = read_request(datagram).ok()?;
@@ -116,15 +136,15 @@ fn answer(
     let answer = Answer {
         transaction: request.transaction,
         mapped: client,
-        origin: Some(endpoints[from]),
-        other: Some(endpoints[at ^ 0b11]),
+        origin: Some(corners[from]),
+        other: Some(corners[at ^ 0b11]),
     };
     Some((from, write_answer(&answer, request.fingerprint).ok()?))
 }
 
 /// Sends; waits where the socket's buffer is full. That the network refuses a datagram is the client's loss, not
 /// the end of the server.
-fn send(socket: &UdpSocket, reply: &[u8], client: SocketAddrV4) -> io::Result<()> {
+fn send(socket: &UdpSocket, reply: &[u8], client: SocketAddr) -> io::Result<()> {
     while let Err(error) = socket.send_to(reply, client) {
         match error.kind() {
             ErrorKind::WouldBlock => wait_for_room(socket.as_fd())?,
@@ -144,6 +164,8 @@ fn wait_for_room(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
 
     use super::message::read_answer;
@@ -195,12 +217,14 @@ mod tests {
         }
     }
 
-    const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 2), 40000);
-    const ENDPOINTS: [SocketAddrV4; 4] = [
-        SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 1), 3478),
-        SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 1), 3479),
-        SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 2), 3478),
-        SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 2), 3479),
+    const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 2)), 40000);
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 2));
+    const ENDPOINTS: [SocketAddr; 4] = [
+        SocketAddr::new(HERE, 3478),
+        SocketAddr::new(HERE, 3479),
+        SocketAddr::new(THERE, 3478),
+        SocketAddr::new(THERE, 3479),
     ];
 
     fn reply_to(datagram: &[u8]) -> Option<(usize, Vec<u8>)> {

@@ -1,7 +1,9 @@
 //! Links, addresses, routes and neighbours, as requests of a batch; `netlink-packet-route` encodes them.
 
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;
@@ -25,8 +27,12 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
 const RTM_NEWNEIGH: u16 = 28;
 const NLM_F_CREATE_EXCL: u16 = 0x600;
+
+/// How long a work queue of a busy machine may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The index of the loopback link in every namespace.
 pub(crate) const LOOPBACK: u32 = 1;
@@ -97,6 +103,37 @@ pub(crate) fn await_running(socket: &Socket, links: &[u32]) -> Result<(), Error>
     Ok(())
 }
 
+/// Waits until a node takes what is sent to these addresses of its own. An IPv6 address is there at once, but its entry
+/// in the routing table is made by a work queue, as if there were duplicates to be looked for.
+pub(crate) fn await_local(socket: &Socket, addresses: &[IpAddr]) -> Result<(), Error> {
+    const RTM_TYPE: usize = 7;
+    const RTN_LOCAL: u8 = 2;
+    let start = Instant::now();
+    for &address in addresses {
+        loop {
+            let mut message = RouteMessage::default();
+            message.header.address_family = family(address);
+            message.header.destination_prefix_length = whole(address);
+            message.attributes = vec![RouteAttribute::Destination(address.into())];
+            let mut batch = Batch::new();
+            push(&mut batch, format!("take what is sent to {address}"), RTM_GETROUTE, 0, &message);
+            let mut local = false;
+            let answered = socket.ask(batch, |answer| local |= answer.get(RTM_TYPE) == Some(&RTN_LOCAL));
+            if local {
+                break;
+            }
+            // Until then it may lead elsewhere, or nowhere, which is an error.
+            if start.elapsed() > PATIENCE {
+                return answered.and_then(|()| {
+                    Err(Error::system(format!("give a node its address {address}"), io::ErrorKind::TimedOut))
+                });
+            }
+            std::thread::yield_now();
+        }
+    }
+    Ok(())
+}
+
 /// Brings a link up.
 pub(crate) fn up(batch: &mut Batch, index: u32) {
     let mut message = LinkMessage::default();
@@ -148,7 +185,7 @@ fn specify(batch: &mut Batch, what: String, index: u32, family: AfSpecUnspec) {
     push(batch, what, RTM_NEWLINK, 0, &message);
 }
 
-/// Gives a link an address of its own, without a subnet, that can be used at once.
+/// Gives a link an address of its own, without a subnet.
 pub(crate) fn address(batch: &mut Batch, index: u32, address: IpAddr) {
     let mut message = AddressMessage::default();
     message.header.family = family(address);

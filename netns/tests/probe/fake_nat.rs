@@ -74,7 +74,7 @@ const PORTS: [u16; 2] = [3478, 3479];
 impl FakeNat {
     pub(crate) fn start(behaviour: Behaviour) -> FakeNat {
         let [inside, outside, near_face, far_face, near, far] = addresses();
-        let server = Server::bind([near, far], PORTS).unwrap();
+        let server = Server::bind(&[[near.into(), far.into()]], PORTS).unwrap();
         let (counter, asked) = UnixStream::pair().unwrap();
         let (stop_server, server_stopped) = UnixStream::pair().unwrap();
         let (stop_nat, nat_stopped) = UnixStream::pair().unwrap();
@@ -94,7 +94,7 @@ impl FakeNat {
             inside,
             outside,
             server: SocketAddrV4::new(near_face, PORTS[0]),
-            bare_server: server.endpoint(),
+            bare_server: SocketAddrV4::new(near, PORTS[0]),
             counter,
             stops: [stop_server, stop_nat],
             threads: vec![
@@ -266,8 +266,8 @@ impl Nat {
     fn as_seen_inside(&self, datagram: &[u8]) -> Vec<u8> {
         let mut answer = read_answer(datagram).unwrap();
         for address in [&mut answer.origin, &mut answer.other].into_iter().flatten() {
-            let (inside, _) = self.addresses.iter().find(|(_, real)| real == address.ip()).unwrap();
-            address.set_ip(*inside);
+            let (inside, _) = self.addresses.iter().find(|(_, real)| *real == address.ip()).unwrap();
+            address.set_ip((*inside).into());
         }
         if self.behaviour.fault == Fault::MisstatesOrigin {
             answer.origin = answer.other;

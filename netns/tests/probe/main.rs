@@ -10,7 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::thread;
 
 use fake_nat::{Behaviour, FakeNat, Fault};
-use netns::nat::probe::{Measured, ProbeError, measure};
+use netns::lab::Drops;
+use netns::nat::probe::{Declared, Found, Measured, ProbeError, Questions, measure};
 use netns::nat::stun::message::{Answer, read_request, write_answer};
 use netns::nat::{Filtering, Mapping, Nat, Preset};
 use rstest::rstest;
@@ -39,23 +40,37 @@ fn each_of_the_nine_nats_is_named(
 
     let preset = if preserve { Preset::FullCone } else { Preset::Symmetric };
     let declared = Nat { mapping, filtering, ..preset.nat().unwrap() };
-    assert_eq!(measured.agrees_with(Some(&declared)), Ok(()));
-    assert!(measured.agrees_with(None).is_err());
+    assert_eq!(found(&measured).agrees_with(&Declared::from(Some(&declared))), Ok(()));
+    assert!(found(&measured).agrees_with(&Declared::default()).is_err());
 }
 
 #[test]
 fn a_host_without_a_nat_is_open() {
     let nat = honest(EI, BY_PORT);
-    let measured = measure(nat.inside, nat.bare_server, &mut || Ok::<_, Infallible>(0)).unwrap();
+    let none = &mut || Ok::<_, Infallible>(Drops::default());
+    let found = measure(nat.inside, nat.bare_server, none, &Questions::default()).unwrap();
+    let measured = found.udp.as_ref().unwrap();
     assert_eq!((measured.mapping, measured.filtering, measured.translated), (EI, ANYBODY, false));
     assert_eq!(measured.mapped, measured.local);
-    assert_eq!(measured.agrees_with(None), Ok(()));
+    assert_eq!(found.agrees_with(&Declared::default()), Ok(()));
 }
 
 #[test]
 fn udp_that_is_blocked_is_no_answer_and_what_was_blocked_is_told() {
     let error = probe(&mut faulty(Fault::Blocked)).unwrap_err();
     assert!(matches!(error, ProbeError::NoAnswer { drops: 1, .. }), "{error}");
+}
+
+#[test]
+fn udp_that_policy_refuses_is_found_by_the_counter_of_refusals() {
+    let mut nat = faulty(Fault::Blocked);
+    let (inside, server) = (nat.inside, nat.server);
+    let mut drops = || nat.drops().map(|refused| Drops { refused, ..Drops::default() });
+    let found = measure(inside, server, &mut drops, &Questions::default()).unwrap();
+    assert_eq!(found.to_string(), "UDP refused");
+    let blocked = Declared::from(Preset::UdpBlocked.nat().as_ref());
+    assert_eq!(found.agrees_with(&blocked), Ok(()));
+    assert!(found.agrees_with(&Declared::default()).is_err());
 }
 
 #[rstest]
@@ -117,7 +132,7 @@ fn a_flow_whose_mapping_moves_is_inconsistent() {
 fn a_router_that_rewrites_who_answered_is_caught() {
     let error = probe(&mut faulty(Fault::RewritesSource)).unwrap_err();
     let ProbeError::WrongSource { answered_by, seen, origin } = error else { panic!("{error}") };
-    assert_eq!((answered_by.ip(), origin), (v4(seen).ip(), Some(answered_by)));
+    assert_eq!((answered_by.ip(), origin), (v4(seen).ip(), Some(answered_by.into())));
     assert_ne!(answered_by.port(), seen.port());
 }
 
@@ -126,13 +141,14 @@ fn an_answer_that_says_it_is_of_somebody_else_is_caught() {
     let error = probe(&mut faulty(Fault::MisstatesOrigin)).unwrap_err();
     let ProbeError::WrongSource { answered_by, seen, origin } = error else { panic!("{error}") };
     assert_eq!(v4(seen), answered_by);
-    assert!(origin.is_some_and(|origin| origin.ip() != answered_by.ip()));
+    assert!(origin.is_some_and(|origin| origin.ip() != *answered_by.ip()));
 }
 
 #[test]
 fn a_counter_that_cannot_be_read_ends_the_probe() {
     let nat = honest(EI, ANYBODY);
-    let error = measure(nat.inside, nat.server, &mut || Err(io::Error::other("gone"))).unwrap_err();
+    let mut gone = || Err::<Drops, _>(io::Error::other("gone"));
+    let error = measure(nat.inside, nat.server, &mut gone, &Questions::default()).unwrap_err();
     assert!(matches!(error, ProbeError::Counter(source) if source.to_string() == "gone"));
 }
 
@@ -147,11 +163,11 @@ fn a_server_without_another_address_cannot_measure_a_nat(#[case] other: Option<&
         let mut datagram = [0; 2048];
         let (length, client) = server.recv_from(&mut datagram).unwrap();
         let transaction = read_request(&datagram[..length]).unwrap().transaction;
-        let answer = Answer { transaction, mapped: v4(client), origin: None, other };
+        let answer = Answer { transaction, mapped: client, origin: None, other };
         server.send_to(&write_answer(&answer, false).unwrap(), client).unwrap();
     });
-    let error =
-        measure(Ipv4Addr::LOCALHOST, endpoint, &mut || Ok::<_, Infallible>(0)).unwrap_err().to_string();
+    let none = &mut || Ok::<_, Infallible>(Drops::default());
+    let error = measure(Ipv4Addr::LOCALHOST, endpoint, none, &Questions::default()).unwrap_err().to_string();
     answering.join().unwrap();
     let expected = format!("{endpoint} has no other address and port to discover a NAT with: {words}");
     assert!(error.starts_with(&expected), "{error}");
@@ -159,7 +175,12 @@ fn a_server_without_another_address_cannot_measure_a_nat(#[case] other: Option<&
 
 fn probe(nat: &mut FakeNat) -> Result<Measured, ProbeError> {
     let (inside, server) = (nat.inside, nat.server);
-    measure(inside, server, &mut || nat.drops())
+    let mut drops = || nat.drops().map(|filtered| Drops { filtered, ..Drops::default() });
+    measure(inside, server, &mut drops, &Questions::default()).map(|found| found.udp.unwrap())
+}
+
+fn found(measured: &Measured) -> Found {
+    Found { udp: Some(measured.clone()), tcp: Vec::new() }
 }
 
 fn honest(mapping: Mapping, filtering: Filtering) -> FakeNat {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::PlacedTransfer;
-use super::peers::Roster;
+use super::nats;
+use super::roster::{Named, Roster};
 use super::walk::{Field, Walk};
 use crate::scenario::file::Node;
-use crate::scenario::layout::own_router;
-use crate::scenario::{Axis, Break, Lie, NatChoice, Victim};
+use crate::scenario::{Break, Lie, Victim};
 
 const KEYS: [&str; 4] = ["flip-byte", "lie", "kill", "hold-signaling"];
 const EXAMPLE: &str = "`break: { flip-byte: alice }`";
@@ -18,7 +18,6 @@ pub(super) fn broken(
     walk: &mut Walk<'_>,
     field: Field<'_>,
     roster: &Roster,
-    axes: &[Axis],
     transfers: &[PlacedTransfer],
     allow_break: bool,
 ) -> Option<Break> {
@@ -33,7 +32,7 @@ pub(super) fn broken(
     };
     match one.key {
         "flip-byte" => flip_byte(walk, one.node, roster, transfers),
-        "lie" => lies(walk, one.node, roster, axes),
+        "lie" => lies(walk, one.node, roster),
         "kill" => victim(walk, one.node, roster).map(Break::Kill),
         "hold-signaling" => walk.duration(one.node, "`hold-signaling`", HOLD).map(Break::HoldSignaling),
         _ => None,
@@ -54,31 +53,30 @@ fn flip_byte(
     Some(Break::FlipByte { peer })
 }
 
-fn lies(walk: &mut Walk<'_>, node: &Node, roster: &Roster, axes: &[Axis]) -> Option<Break> {
+fn lies(walk: &mut Walk<'_>, node: &Node, roster: &Roster) -> Option<Break> {
     let fields = walk.any_map(node, "`lie`", "`lie: { alice: symmetric }`")?;
     if fields.entries.is_empty() {
         walk.problem(node.used, "`lie` is empty", "write `lie: { alice: symmetric }`");
     }
-    let lies: Vec<Lie> =
-        fields.entries.into_iter().filter_map(|field| lie(walk, field, roster, axes)).collect();
+    let lies: Vec<Lie> = fields.entries.into_iter().filter_map(|field| lie(walk, field, roster)).collect();
     Some(Break::Lie(lies))
 }
 
-fn lie(walk: &mut Walk<'_>, field: Field<'_>, roster: &Roster, axes: &[Axis]) -> Option<Lie> {
-    let peer = roster.known(walk, field.key, field.key_span)?;
-    let really = NatChoice::from(walk.preset(field.node)?);
-    let declared = roster.nats(axes, &peer);
-    if declared.iter().any(|choice| choice.nat.is_none()) {
-        let message = format!("`{peer}` has no router that could lie");
-        walk.problem(field.key_span, message, "name a peer whose `nat` is never `open`");
+fn lie(walk: &mut Walk<'_>, field: Field<'_>, roster: &Roster) -> Option<Lie> {
+    let router = roster.router(walk, field.key, field.key_span);
+    let really = nats::nat(walk, field.node);
+    let (Named { shown, node, choices }, really) = (router?, really?);
+    if choices.iter().any(|choice| choice.nat.is_none()) {
+        let message = format!("`{shown}` has no router that could lie");
+        walk.problem(field.key_span, message, "name a network, or a peer whose `nat` is never `open`");
     } else if really.nat.is_none() {
         let message = "a router cannot be `open`: that is to have none";
         walk.problem(field.node.written, message, "name another preset");
-    } else if declared.contains(&really) {
-        let message = format!("`{peer}` is declared `{really}`: that is no lie");
+    } else if choices.contains(&really) {
+        let message = format!("`{shown}` is declared `{really}`: that is no lie");
         walk.problem(field.node.written, message, "name another preset");
     }
-    Some(Lie { router: own_router(&peer), really })
+    Some(Lie { router: node, really })
 }
 
 fn victim(walk: &mut Walk<'_>, node: &Node, roster: &Roster) -> Option<Victim> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netns::nat::{CandidateType, Path};
 
-use super::peers::Roster;
+use super::roster::Roster;
 use super::walk::{Field, Fields, Walk};
 use crate::scenario::Wanted;
 use crate::scenario::error::Span;
@@ -22,6 +22,7 @@ pub(super) struct Entry {
     pub(super) wanted: Wanted,
     pub(super) at: Span,
     pub(super) connected_at: Option<Span>,
+    pub(super) path_at: Option<Span>,
     pub(super) via_at: Option<Span>,
     pub(super) file_at: Option<Span>,
 }
@@ -58,8 +59,15 @@ fn entry(walk: &mut Walk<'_>, node: &Node, at: Span, roster: &Roster) -> Option<
     let because = because.map(str::to_owned);
     let wanted = Wanted { discovered_within, connected_within, path, via, file: file.is_some(), because };
     let place = |key: &str| fields.get(key).map(|field| field.key_span);
-    let (connected_at, via_at, file_at) = (place("connected-within"), place("via"), place("file"));
-    Some(Entry { between, wanted, at, connected_at, via_at, file_at })
+    Some(Entry {
+        between,
+        wanted,
+        at,
+        connected_at: place("connected-within"),
+        path_at: fields.get("path").map(|field| field.node.written),
+        via_at: place("via"),
+        file_at: place("file"),
+    })
 }
 
 fn between(walk: &mut Walk<'_>, node: &Node, roster: &Roster) -> Option<[String; 2]> {
@@ -82,18 +90,12 @@ fn between(walk: &mut Walk<'_>, node: &Node, roster: &Roster) -> Option<[String;
 fn path(walk: &mut Walk<'_>, node: &Node) -> Option<Path> {
     let words = [Path::Direct, Path::None, Path::Lan, Path::Relayed].map(|path| (path.name(), path));
     let path = walk.word(node, "`path`", &words)?;
-    let missing = match path {
-        Path::Direct | Path::None => return Some(path),
-        Path::Lan => "a shared LAN",
-        Path::Relayed => "a TURN relay",
-    };
-    let message = format!("a path cannot be `{}`", path.name());
-    walk.problem(
-        node.written,
-        message,
-        format!("nothing in this version makes {missing}: write `direct` or `none`"),
-    );
-    None
+    if path == Path::Relayed {
+        let help = "nothing in this version makes a TURN relay: write `direct`, `lan` or `none`";
+        walk.problem(node.written, "a path cannot be `relayed`", help);
+        return None;
+    }
+    Some(path)
 }
 
 /// One candidate type, or a list of those allowed.

@@ -3,21 +3,21 @@
 use netns::nat::{Path, Prediction, predict};
 
 use super::expect::Entry;
-use super::peers::Roster;
+use super::roster::Roster;
+use super::steps::PlacedStep;
 use super::walk::Walk;
 use super::{PlacedTransfer, TRANSFER_EXAMPLE};
 use crate::scenario::error::Span;
-use crate::scenario::layout::{lay_out, vantage};
-use crate::scenario::matrix::cells;
+use crate::scenario::layout::vantage;
 use crate::scenario::units::show_duration;
-use crate::scenario::{Axis, Pair, Wanted};
+use crate::scenario::{Attached, Pair, Step, Wanted};
 
 /// The pairs in the order in which they are first named: by the transfers, then by `expect`.
 pub(super) fn pairs(
     walk: &mut Walk<'_>,
     roster: &Roster,
-    axes: &[Axis],
     transfers: &[PlacedTransfer],
+    steps: &[PlacedStep],
     entries: Vec<Entry>,
 ) -> Vec<Pair> {
     let mut pairs = Vec::new();
@@ -45,7 +45,8 @@ pub(super) fn pairs(
             continue;
         }
         told.push(index);
-        possible(walk, roster, axes, transfers, &pairs[index], &entry);
+        possible(walk, roster, transfers, &pairs[index], &entry);
+        predicted(walk, roster, steps, &pairs[index], &entry);
         pairs[index].line = walk.line(entry.at);
         pairs[index].wanted = entry.wanted;
     }
@@ -73,15 +74,8 @@ fn pair_of(walk: &mut Walk<'_>, pairs: &[Pair], entry: &Entry) -> Option<usize> 
     (!pairs.is_empty()).then_some(0)
 }
 
-/// What is wanted of a pair must be possible with its transfers, its delays and its NATs.
-fn possible(
-    walk: &mut Walk<'_>,
-    roster: &Roster,
-    axes: &[Axis],
-    transfers: &[PlacedTransfer],
-    pair: &Pair,
-    entry: &Entry,
-) {
+/// What is wanted of a pair must be possible with its transfers, its delays and its networks.
+fn possible(walk: &mut Walk<'_>, roster: &Roster, transfers: &[PlacedTransfer], pair: &Pair, entry: &Entry) {
     let sends = transfers.iter().any(|placed| is_of(pair, &placed.transfer.from, &placed.transfer.to));
     if let (Some(at), false) = (entry.file_at, sends) {
         let message = format!("no file is sent between {}", shown(pair));
@@ -96,16 +90,37 @@ fn possible(
         let message = format!("`{}` starts only after {}", latest.name, show_duration(latest.start));
         walk.problem(at, message, "`connected-within` counts from the start of the case: make it longer");
     }
+    let [first, second] = peers.map(|peer| peer.map(|peer| &peer.attached));
+    let lan = match (first, second) {
+        (Some(Attached::Lan(first)), Some(Attached::Lan(second))) if first == second => Some(first),
+        _ => None,
+    };
+    match (entry.path_at, entry.wanted.path, lan) {
+        (Some(at), Some(Path::Lan), None) => {
+            let message = format!("a path cannot be `lan`: {} are not on one network", shown(pair));
+            walk.problem(at, message, "put both on one with `lan: NAME`, or write `direct` or `none`");
+        }
+        (Some(at), Some(Path::Direct), Some(lan)) => {
+            let message = format!("a path cannot be `direct`: {} are both on `{lan}`", shown(pair));
+            walk.problem(at, message, "no router is between the two: write `path: lan`");
+        }
+        _ => {}
+    }
+}
+
+/// What is wanted of a pair must not be what the oracle rules out everywhere, unless the file insists.
+fn predicted(walk: &mut Walk<'_>, roster: &Roster, steps: &[PlacedStep], pair: &Pair, entry: &Entry) {
     let Some(at) = entry.via_at.or(entry.file_at).filter(|_| entry.wanted.path.is_none() && walk.is_clean())
     else {
         return;
     };
-    let predictions: Vec<Prediction> = cells(axes)
-        .iter()
-        .filter_map(|cell| {
-            let layout = lay_out(&[], &roster.peers, axes, cell);
+    let steps: Vec<Step> = steps.iter().map(|placed| placed.step.clone()).collect();
+    let predictions: Vec<Prediction> = roster
+        .layouts()
+        .filter_map(|layout| {
+            let here = layout.steps(&steps);
             let [first, second] = [&pair.offerer, &pair.answerer].map(|name| layout.peer(name));
-            let stands = |peer| vantage(&layout.routers, &[], peer);
+            let stands = |peer| vantage(&layout.routers, &here, peer);
             Some(predict(&stands(first?), &stands(second?)))
         })
         .collect();

@@ -170,9 +170,29 @@ impl<'f> Walk<'f> {
         preset
     }
 
+    /// True or false, or the words that older YAML takes for them.
+    pub(super) fn switch(&mut self, node: &Node, what: &str) -> Option<bool> {
+        match &node.value {
+            Value::Bool(value) => Some(*value),
+            Value::Text(_) => self.word(node, what, &[("on", true), ("off", false)]),
+            _ => self.wrong_type(node, what, "true or false", "true or false"),
+        }
+    }
+
     pub(super) fn duration(&mut self, node: &Node, what: &str, bounds: [Duration; 2]) -> Option<Duration> {
+        self.duration_or(node, what, "write 2s or 250ms", bounds)
+    }
+
+    /// A duration where something else may stand, too, which the help tells.
+    pub(super) fn duration_or(
+        &mut self,
+        node: &Node,
+        what: &str,
+        help: &str,
+        bounds: [Duration; 2],
+    ) -> Option<Duration> {
         let [least, most] = bounds;
-        let duration = self.quantity(node, what, units::duration, "write 2s or 250ms")?;
+        let duration = self.quantity(node, what, units::duration, help)?;
         if duration < least || duration > most {
             let shown = (units::show_duration(least), units::show_duration(most));
             let message = format!("{what} cannot be {}", units::show_duration(duration));
@@ -261,7 +281,7 @@ pub(super) fn preset_names() -> impl Iterator<Item = &'static str> {
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "empty",
-        Value::Bool => "true or false",
+        Value::Bool(_) => "true or false",
         Value::Whole(_) | Value::Number => "a number",
         Value::Text(_) => "text",
         Value::List(_) => "a list",

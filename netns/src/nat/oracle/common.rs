@@ -5,7 +5,7 @@
 use super::access::{Access, Side};
 use super::family::union;
 use super::pair::meet;
-use super::{CandidateType, Path, Prediction, Reason};
+use super::{CandidateType, Path, Prediction, Reason, Sharing};
 use crate::nat::{Egress, Filtering, Hairpin, Mapping, Nat, Translation};
 
 type Routers = [(String, Nat)];
@@ -70,11 +70,11 @@ fn inside(shared: &Shared<'_>, router: &str) -> Option<Prediction> {
         _ if [a, b].contains(&Access::UdpBlocked) => None,
         (false, false) => {
             let met = meet(&first, &second);
-            Some(Prediction { reason: Reason::BothInside { router }, ..met })
+            Some(Prediction { reason: sharing(router, Sharing::BothInside), ..met })
         }
         (first_moves, second_moves) if first_moves != second_moves => {
             let known = if first_moves { b } else { a };
-            let reason = Reason::OneInside { router, first_is_known: !first_moves };
+            let reason = sharing(router, Sharing::OneInside { first_is_known: !first_moves });
             // It is spoken to from an address that nobody told it.
             let hears = known.filtering() == Filtering::EndpointIndependent;
             hears.then(|| Prediction::direct(&[CandidateType::PeerReflexive], reason))
@@ -94,10 +94,10 @@ fn around(shared: &Shared<'_>, turning: &Routers) -> Prediction {
     }
     match (nat.translation, nat.hairpin) {
         (Translation::Masquerade { .. }, _) | (_, Hairpin::Off) => {
-            Prediction::none(Reason::NoHairpin { router })
+            Prediction::none(sharing(router, Sharing::NoHairpin))
         }
         (_, Hairpin::External) => {
-            Prediction { reason: Reason::Turned { router, then: Box::new(met.reason) }, ..met }
+            Prediction { reason: sharing(router, Sharing::Turned { then: Box::new(met.reason) }), ..met }
         }
         (_, Hairpin::Internal) => turned_with_inside_source(shared, turning),
     }
@@ -111,14 +111,17 @@ fn turned_with_inside_source(shared: &Shared<'_>, turning: &Routers) -> Predicti
     let Some(((router, nat), within)) = turning.split_last() else { return nothing_in_common(shared) };
     let router = router.clone();
     if let Some((forged, _)) = within.iter().rev().find(|(_, nat)| nat.translation != Translation::None) {
-        return Prediction::none(Reason::OwnAddressFromOutside { router, forged: forged.clone() });
+        return Prediction::none(sharing(router, Sharing::OwnAddressFromOutside { forged: forged.clone() }));
     }
     let through = |routers: &[&Routers]| Access::through(routers.concat().iter().map(|(_, nat)| nat));
     let own = [shared.first, shared.second].map(|own| through(&[own, within]));
     let whole = [shared.first, shared.second].map(|own| through(&[own, turning]));
     if let Some(refuses) = own.iter().position(|access| access.filtering() != Filtering::EndpointIndependent)
     {
-        return Prediction::none(Reason::InsideSourceRefused { router, first_refuses: refuses == 0 });
+        return Prediction::none(sharing(
+            router,
+            Sharing::InsideSourceRefused { first_refuses: refuses == 0 },
+        ));
     }
     // The shared router filters like anybody: what was sent by the mapping that STUN saw is what it admits.
     let admits = |speaker: Access, target: Access| match nat.filtering {
@@ -128,11 +131,11 @@ fn turned_with_inside_source(shared: &Shared<'_>, turning: &Routers) -> Predicti
     };
     let both_move = own.iter().all(|access| access.mapping() == Some(Mapping::AddressAndPortDependent));
     if !admits(whole[0], whole[1]) && !admits(whole[1], whole[0]) {
-        Prediction::none(Reason::Turned { router, then: Box::new(Reason::BothMove) })
+        Prediction::none(sharing(router, Sharing::AdmitsNone))
     } else if both_move {
         Prediction::none(Reason::BothMove)
     } else {
-        Prediction::direct(&[CandidateType::PeerReflexive], Reason::InsideSourceAdmitted { router })
+        Prediction::direct(&[CandidateType::PeerReflexive], sharing(router, Sharing::InsideSourceAdmitted))
     }
 }
 
@@ -145,4 +148,8 @@ fn nothing_in_common(shared: &Shared<'_>) -> Prediction {
     let by = [shared.first, shared.second, shared.both].map(blocks);
     let first = by[0].is_some() || by[1].is_none();
     Prediction::none(Reason::UdpBlocked { first, by: by.into_iter().flatten().next() })
+}
+
+fn sharing(router: String, what: Sharing) -> Reason {
+    Reason::Sharing { router, what }
 }

@@ -91,3 +91,89 @@ fn left_to_chance(first: &Side, second: &Side) -> Option<(String, bool)> {
         (!sure).then_some((router, is_first))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPPINGS: [Mapping; 3] =
+        [Mapping::EndpointIndependent, Mapping::AddressDependent, Mapping::AddressAndPortDependent];
+    const FILTERINGS: [Filtering; 3] =
+        [Filtering::EndpointIndependent, Filtering::AddressDependent, Filtering::AddressAndPortDependent];
+
+    #[test]
+    fn the_table_of_kinds_is_what_libwebrtc_and_289_hole_punches_showed() {
+        let (ei, ad, apd) = (FILTERINGS[0], FILTERINGS[1], FILTERINGS[2]);
+        let kinds = [
+            Access::Public,
+            Access::Firewalled(apd),
+            Access::Translated(MAPPINGS[0], ei),
+            Access::Translated(MAPPINGS[0], ad),
+            Access::Translated(MAPPINGS[0], apd),
+            Access::Translated(MAPPINGS[1], ad),
+            Access::Translated(MAPPINGS[2], apd),
+            Access::UdpBlocked,
+        ];
+        let table = "
+             Y   Y   Y   Y   Y   y*  y*  .
+             Y   Y   Y   Y   Y   .   .   .
+             Y   Y   Y   Y   Y   y*  y*  .
+             Y   Y   Y   Y   Y   y*  y*  .
+             Y   Y   Y   Y   Y   .   .   .
+             y*  .   y*  y*  .   .   .   .
+             y*  .   y*  y*  .   .   .   .
+             .   .   .   .   .   .   .   .";
+        assert_table(&kinds, table);
+    }
+
+    #[test]
+    fn the_nine_by_nine_grid_of_mapping_and_filtering_holds() {
+        let kinds: Vec<Access> = MAPPINGS
+            .into_iter()
+            .flat_map(|m| FILTERINGS.into_iter().map(move |f| Access::Translated(m, f)))
+            .collect();
+        let table = "
+             Y     Y     Y     y*    y*    y*     y*     y*     y*
+             Y     Y     Y     y*    y*    y*     y*     y*     y*
+             Y     Y     Y     .     .     .      .      .      .
+             y*    y*    .     y*    y*    .      y*     y*     .
+             y*    y*    .     y*    .     .      y*     .      .
+             y*    y*    .     .     .     .      .      .      .
+             y*    y*    .     y*    y*    .      .      .      .
+             y*    y*    .     y*    .     .      .      .      .
+             y*    y*    .     .     .     .      .      .      .";
+        assert_table(&kinds, table);
+    }
+
+    #[test]
+    fn two_public_hosts_may_use_their_host_candidates_and_nobody_else_may() {
+        assert!(direct_path(Access::Public, Access::Public).via.contains(&CandidateType::Host));
+        let cone = Access::Translated(MAPPINGS[0], FILTERINGS[0]);
+        assert!(!direct_path(Access::Public, cone).via.contains(&CandidateType::Host));
+    }
+
+    #[test]
+    fn the_reason_names_the_peer_that_moves() {
+        let symmetric = Access::Translated(MAPPINGS[2], FILTERINGS[2]);
+        let restricted = Access::Translated(MAPPINGS[0], FILTERINGS[2]);
+        let words = direct_path(restricted, symmetric).reason.words("alice", "bob");
+        assert!(words.starts_with("bob sends to alice from a port that STUN never saw"), "{words}");
+    }
+
+    fn assert_table(kinds: &[Access], table: &str) {
+        let rows: Vec<Vec<&str>> =
+            table.trim().lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows.len(), kinds.len());
+        for (row, &first) in kinds.iter().enumerate() {
+            for (column, &second) in kinds.iter().enumerate() {
+                let prediction = direct_path(first, second);
+                let shown = match (prediction.path, prediction.via) {
+                    (Path::None, _) => ".",
+                    (_, [CandidateType::PeerReflexive]) => "y*",
+                    _ => "Y",
+                };
+                assert_eq!(shown, rows[row][column], "{first:?} with {second:?}");
+            }
+        }
+    }
+}

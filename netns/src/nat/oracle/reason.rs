@@ -1,5 +1,9 @@
 //! Why the oracle says what it says, in words.
 
+mod sharing;
+
+pub use sharing::Sharing;
+
 use crate::nat::{Egress, Family};
 
 /// Why the oracle says so; [`Reason::words`] tells it with the peers' names.
@@ -53,48 +57,12 @@ pub enum Reason {
         /// What the second has.
         second: Option<Family>,
     },
-    /// Both have their own address inside a router that they share.
-    BothInside {
+    /// They share a router that translates.
+    Sharing {
         /// That router.
         router: String,
-    },
-    /// One has its own address inside a router that they share, the other reaches it there.
-    OneInside {
-        /// That router.
-        router: String,
-        /// Whether it is the first whose address is known.
-        first_is_known: bool,
-    },
-    /// STUN sees both at one address, and the router that has it turns nothing round.
-    NoHairpin {
-        /// That router.
-        router: String,
-    },
-    /// That router turns packets round and shows the outside address: as between two homes.
-    Turned {
-        /// That router.
-        router: String,
-        /// What comes of that.
-        then: Box<Reason>,
-    },
-    /// It shows the inside source, which both sides admit.
-    InsideSourceAdmitted {
-        /// That router.
-        router: String,
-    },
-    /// It shows the inside source, which one side has never sent to.
-    InsideSourceRefused {
-        /// That router.
-        router: String,
-        /// Whether that side is the first.
-        first_refuses: bool,
-    },
-    /// It shows the inside source, which is the address of another shared router: nobody takes a packet from himself.
-    OwnAddressFromOutside {
-        /// The router that turns packets round.
-        router: String,
-        /// The one whose address they show.
-        forged: String,
+        /// What comes of it.
+        what: Sharing,
     },
     /// A plain Linux router keeps them apart if the other side speaks first.
     TooEarly {
@@ -160,54 +128,12 @@ impl Reason {
             Reason::NoCommonFamily { first: one, second: other } => {
                 format!("{first} has {}, {second} has {}", has(*one), has(*other))
             }
-            _ => self.shared(first, second),
-        }
-    }
-
-    /// The words of what comes of routers that both have, and of quirks.
-    fn shared(&self, first: &str, second: &str) -> String {
-        let pick = |is_first| if is_first { (first, second) } else { (second, first) };
-        match self {
-            Reason::BothInside { router } => {
-                format!(
-                    "{first} and {second} are both inside {router}, which translates nothing between them"
-                )
-            }
-            Reason::OneInside { router, first_is_known } => {
-                let (known, other) = pick(*first_is_known);
-                format!(
-                    "{known} has its own address inside {router}, and so has a router of {other}: {other} reaches it \
-                     there, and {known} learns from the check where {other} is (peer-reflexive)"
-                )
-            }
-            Reason::NoHairpin { router } => format!(
-                "STUN sees {first} and {second} at one address, that of {router}, which turns nothing round (no \
-                 hairpin)"
-            ),
-            Reason::Turned { router, then } => {
-                format!(
-                    "{router} turns packets between its homes round (hairpin); {}",
-                    then.words(first, second)
-                )
-            }
-            Reason::InsideSourceAdmitted { router } => format!(
-                "{router} turns packets round and shows their inside source; neither {first} nor {second} filters, so \
-                 they learn it from the checks (peer-reflexive) and go on inside {router}"
-            ),
-            Reason::InsideSourceRefused { router, first_refuses } => format!(
-                "{router} turns packets round and shows their inside source, which {} has never sent to and does not \
-                 admit",
-                pick(*first_refuses).0
-            ),
-            Reason::OwnAddressFromOutside { router, forged } => format!(
-                "{router} turns packets of {first} and {second} round and shows their inside source, which is the \
-                 address of {forged}: it takes none from itself"
-            ),
+            Reason::Sharing { router, what } => what.words(router, first, second),
             Reason::TooEarly { router, first_is_hasty, otherwise } => {
                 let (hasty, other) = pick(*first_is_hasty);
                 format!(
                     "{}; but if {other} speaks first, {router} takes the packet for its own (a quirk of Linux), and \
-                     {hasty} then sends to {other} from a port that {other} does not admit: a race",
+                     {hasty} then sends from a port that {other} does not admit: a race",
                     otherwise.words(first, second)
                 )
             }
@@ -218,8 +144,6 @@ impl Reason {
                      chance only"
                 )
             }
-            // All others are above.
-            _ => String::new(),
         }
     }
 }

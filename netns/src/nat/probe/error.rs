@@ -21,14 +21,20 @@ pub enum ProbeError {
     /// The drop counter could not be read.
     #[error("cannot read the router's drop counter")]
     Counter(#[source] Box<dyn Error + Send + Sync>),
-    /// A plain request had no answer: UDP is blocked, or there is no server. `drops` tells the two apart if the
-    /// counter also counts what goes out.
-    #[error("no answer from {destination} within {PATIENCE:?}; the router counted {drops} drops meanwhile")]
+    /// A plain request had no answer, and no router has refused it by policy: there is no server, or a router drops
+    /// what it should not.
+    #[error("no answer from {destination} within {PATIENCE:?}; the routers counted {drops} drops meanwhile")]
     NoAnswer {
         /// Who was asked.
         destination: SocketAddrV4,
-        /// By how much the drop counter rose.
+        /// By how much all drop counters rose.
         drops: u64,
+    },
+    /// UDP left before, and then did not.
+    #[error("a request to {destination} was refused by policy after others had left")]
+    Refused {
+        /// Who was asked.
+        destination: SocketAddrV4,
     },
     /// The server is not one for NAT discovery.
     #[error("{server} has no other address and port to discover a NAT with: {}", other_in_words(.other))]
@@ -54,7 +60,7 @@ pub enum ProbeError {
         /// Where the packet came from.
         seen: SocketAddr,
         /// Where the server says that it sent it from.
-        origin: Option<SocketAddrV4>,
+        origin: Option<SocketAddr>,
     },
     /// Mapped addresses that are none of RFC 4787's three patterns, or two for one flow.
     #[error("the mappings are no pattern: {}", list(.observations))]
@@ -84,6 +90,6 @@ fn other_in_words(other: &Option<SocketAddrV4>) -> String {
     other.map_or("no OTHER-ADDRESS".to_owned(), |other| format!("OTHER-ADDRESS is {other}"))
 }
 
-fn in_its_words(origin: &Option<SocketAddrV4>) -> String {
+fn in_its_words(origin: &Option<SocketAddr>) -> String {
     origin.map_or(String::new(), |origin| format!(", and says it is of {origin}"))
 }

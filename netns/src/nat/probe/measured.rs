@@ -1,9 +1,10 @@
-//! What the probe found: the values, their words, and whether they are what was declared.
+//! What the probe found about UDP: the values, their words, and whether they are what was declared.
 
 use std::fmt;
 use std::net::SocketAddrV4;
 
-use crate::nat::{Allocation, Filtering, Mapping, Nat};
+use super::{Declared, Mismatch, Ports, ports};
+use crate::nat::{Allocation, Filtering, Hairpin, Mapping};
 
 /// One mapped address: what `destination` saw as the source of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,50 +30,52 @@ pub struct Measured {
     pub translated: bool,
     /// Whether the first mapping of each of the probe's two sockets has the socket's own port.
     pub preserved: bool,
+    /// How several flows got their ports, where that was asked.
+    pub ports: Option<Ports>,
+    /// What became of packets to the own outside address, where that was asked and could be seen.
+    pub hairpin: Option<Hairpin>,
     /// What each of the server's four endpoints saw of the first socket, in the order in which they were asked.
     pub observations: Vec<Observation>,
 }
 
-/// What was declared and what was measured instead, in words.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("declared {declared}, measured {measured}")]
-pub struct Mismatch {
-    /// Every declared property that was not found.
-    pub declared: String,
-    /// What is there instead.
-    pub measured: String,
-}
-
 impl Measured {
-    /// Whether this is the NAT that was declared; `None` is a public address that nothing filters. How ports are
-    /// chosen is judged as far as two mappings show it.
-    pub fn agrees_with(&self, nat: Option<&Nat>) -> Result<(), Mismatch> {
-        let (mut declared, mut measured) = (Vec::new(), Vec::new());
-        let mut differs = |was: String, is: String| {
-            declared.push(was);
-            measured.push(is);
-        };
+    /// Whether this is what was declared. How ports are chosen and hairpins end is judged as far as it was asked.
+    pub(super) fn compare(&self, declared: &Declared, differs: &mut Mismatch) {
         let is_same_mapping =
-            nat.map_or(!self.translated, |nat| self.translated && self.mapping == nat.mapping);
+            declared.mapping().map_or(!self.translated, |mapping| self.translated && self.mapping == mapping);
         if !is_same_mapping {
-            let was = nat.map_or("no translation".to_owned(), |nat| format!("{} mapping", nat.mapping));
-            differs(was, self.mapping_in_words());
+            let was = declared
+                .mapping()
+                .map_or("no translation".to_owned(), |mapping| format!("{mapping} mapping"));
+            differs.add(was, self.mapping_in_words());
         }
-        let filtering = nat.map_or(Filtering::EndpointIndependent, |nat| nat.filtering);
+        let filtering = declared.filtering();
         if self.filtering != filtering {
-            differs(format!("{filtering} filtering"), format!("{} filtering", self.filtering));
+            differs.add(format!("{filtering} filtering"), format!("{} filtering", self.filtering));
         }
-        let allocation = nat.map(|nat| nat.allocation).filter(|_| self.translated);
-        if allocation == Some(Allocation::Preserve) && !self.preserved {
-            differs("preserved ports".to_owned(), "other ports".to_owned());
+        if let Some(allocation) = declared.allocation().filter(|_| self.translated) {
+            self.compare_ports(allocation, differs);
         }
-        if allocation == Some(Allocation::Random) && self.preserved {
-            differs("random ports".to_owned(), "preserved ports".to_owned());
+        if let (Some(seen), Some(hairpin)) = (self.hairpin, declared.hairpin())
+            && seen != hairpin
+        {
+            differs.add(hairpin_in_words(hairpin).to_owned(), hairpin_in_words(seen).to_owned());
         }
-        if declared.is_empty() {
-            return Ok(());
+    }
+
+    fn compare_ports(&self, allocation: Allocation, differs: &mut Mismatch) {
+        let was = ports::in_words(allocation);
+        match &self.ports {
+            Some(seen) if !seen.are(allocation) => differs.add(was, seen.to_string()),
+            Some(_) => {}
+            None if allocation == Allocation::Preserve && !self.preserved => {
+                differs.add(was, "other ports".to_owned());
+            }
+            None if allocation != Allocation::Preserve && self.preserved => {
+                differs.add(was, "preserved ports".to_owned());
+            }
+            None => {}
         }
-        Err(Mismatch { declared: declared.join(", "), measured: measured.join(", ") })
     }
 
     fn mapping_in_words(&self) -> String {
@@ -92,11 +95,21 @@ impl Measured {
 impl fmt::Display for Measured {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}, {} filtering", self.mapping_in_words(), self.filtering)?;
-        match (self.translated, self.preserved) {
-            (true, true) => write!(out, ", ports preserved"),
-            (true, false) => write!(out, ", ports not preserved"),
-            (false, _) => Ok(()),
+        match (self.translated, &self.ports) {
+            (false, _) => {}
+            (true, Some(ports)) => write!(out, ", {ports}")?,
+            (true, None) if self.preserved => write!(out, ", ports preserved")?,
+            (true, None) => write!(out, ", ports not preserved")?,
         }
+        self.hairpin.map_or(Ok(()), |hairpin| write!(out, ", {}", hairpin_in_words(hairpin)))
+    }
+}
+
+fn hairpin_in_words(hairpin: Hairpin) -> &'static str {
+    match hairpin {
+        Hairpin::Off => "no hairpin",
+        Hairpin::External => "hairpin from the outside address",
+        Hairpin::Internal => "hairpin from the inside address",
     }
 }
 
@@ -108,8 +121,13 @@ pub(super) fn list(observations: &[Observation]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Found;
     use super::*;
     use crate::nat::Preset;
+
+    fn agrees(measured: Measured, preset: Preset) -> Result<(), Mismatch> {
+        Found { udp: Some(measured), tcp: Vec::new() }.agrees_with(&Declared::from(preset.nat().as_ref()))
+    }
 
     #[test]
     fn a_symmetric_nat_is_described_with_all_its_ports() {
@@ -133,43 +151,74 @@ mod tests {
         let declared = [Preset::Open, Preset::AddressRestricted, Preset::Symmetric];
         for (at, measured) in measured.iter().enumerate() {
             for (of, preset) in declared.iter().enumerate() {
-                assert_eq!(
-                    measured.agrees_with(preset.nat().as_ref()).is_ok(),
-                    at == of,
-                    "{preset}: {measured}"
-                );
+                assert_eq!(agrees(measured.clone(), *preset).is_ok(), at == of, "{preset}: {measured}");
             }
         }
     }
 
     #[test]
     fn a_mismatch_names_everything_that_differs() {
-        let nat = Preset::Symmetric.nat();
         assert_eq!(
-            cone().agrees_with(nat.as_ref()).unwrap_err().to_string(),
+            agrees(cone(), Preset::Symmetric).unwrap_err().to_string(),
             "declared address-and-port-dependent mapping, address-and-port-dependent filtering, random ports, \
              measured endpoint-independent mapping (1 port for 4 destinations: 198.18.0.2:5000), \
              address-dependent filtering, preserved ports"
         );
         assert_eq!(
-            open().agrees_with(Preset::FullCone.nat().as_ref()).unwrap_err().to_string(),
+            agrees(open(), Preset::FullCone).unwrap_err().to_string(),
             "declared endpoint-independent mapping, measured no translation"
         );
         let cone_without_its_ports = Measured { preserved: false, ..cone() };
         assert_eq!(
-            cone_without_its_ports
-                .agrees_with(Preset::AddressRestricted.nat().as_ref())
-                .unwrap_err()
-                .to_string(),
+            agrees(cone_without_its_ports, Preset::AddressRestricted).unwrap_err().to_string(),
             "declared preserved ports, measured other ports"
+        );
+    }
+
+    #[test]
+    fn what_was_asked_is_judged_too() {
+        let ports = Some(Ports(vec![(5000, 5000), (5001, 6001)]));
+        let asked = Measured { ports, hairpin: Some(Hairpin::Internal), ..cone() };
+        assert_eq!(
+            agrees(asked, Preset::AddressRestricted).unwrap_err().to_string(),
+            "declared preserved ports, hairpin from the outside address, measured ports of one block of 2048 \
+             (5000 as 5000, 5001 as 6001), hairpin from the inside address"
+        );
+    }
+
+    #[test]
+    fn udp_that_leaves_is_not_blocked_and_the_other_way_round() {
+        let nothing = Found { udp: None, tcp: Vec::new() };
+        let blocked = Declared::from(Preset::UdpBlocked.nat().as_ref());
+        assert_eq!(nothing.agrees_with(&blocked), Ok(()));
+        assert_eq!(
+            nothing.agrees_with(&Declared::default()).unwrap_err().to_string(),
+            "declared UDP leaves, measured UDP refused"
+        );
+        assert!(
+            agrees(cone(), Preset::UdpBlocked).unwrap_err().to_string().starts_with("declared UDP refused")
+        );
+    }
+
+    #[test]
+    fn a_connection_is_judged_by_its_port() {
+        let to = "203.0.113.1:443".parse().unwrap();
+        let found = |connected| Found { udp: None, tcp: vec![super::super::Tcp { to, connected }] };
+        let https = Declared::from(Preset::HttpsOnly.nat().as_ref());
+        assert_eq!(found(true).agrees_with(&https), Ok(()));
+        let portal = Declared::from(Preset::CaptivePortal.nat().as_ref());
+        assert_eq!(
+            found(true).agrees_with(&portal).unwrap_err().to_string(),
+            "declared TCP to 203.0.113.1:443 refused, measured TCP to 203.0.113.1:443 connected"
         );
     }
 
     #[test]
     fn a_public_host_behind_a_firewall_is_not_open() {
         let firewalled = Measured { filtering: Filtering::AddressAndPortDependent, ..open() };
+        assert_eq!(agrees(firewalled.clone(), Preset::Firewall), Ok(()));
         assert_eq!(
-            firewalled.agrees_with(None).unwrap_err().to_string(),
+            agrees(firewalled, Preset::Open).unwrap_err().to_string(),
             "declared endpoint-independent filtering, measured address-and-port-dependent filtering"
         );
     }
@@ -202,6 +251,8 @@ mod tests {
             mapped: mapped[0],
             translated: true,
             preserved: true,
+            ports: None,
+            hairpin: None,
             observations: observations
                 .map(|(to, mapped)| Observation { destination: to.parse().unwrap(), mapped })
                 .collect(),

@@ -11,7 +11,14 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::ProbeError;
-use crate::nat::stun::message::{self, Answer, Change, Transaction};
+use crate::nat::stun::message::{self, Change, MessageError, Transaction};
+
+/// What an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) mapped: SocketAddrV4,
+    pub(super) other: Option<SocketAddrV4>,
+}
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +76,32 @@ impl Wire {
         Ok(None)
     }
 
+    /// Sends a mark that is not a request; returns it.
+    pub(super) fn knock(&self, to: SocketAddrV4) -> Result<Transaction, ProbeError> {
+        let mark = new_transaction();
+        self.socket
+            .send_to(&mark, to)
+            .map(|_| mark)
+            .map_err(|source| ProbeError::Io { doing: format!("send a packet to {to}"), source })
+    }
+
+    /// Who sent this mark, where it is here by then.
+    pub(super) fn hear(
+        &self,
+        mark: &Transaction,
+        deadline: Instant,
+    ) -> Result<Option<SocketAddrV4>, ProbeError> {
+        let mut datagram = [0; 2048];
+        while let Some((length, source)) = self.receive(&mut datagram, deadline).map_err(listening)? {
+            if let SocketAddr::V4(source) = source
+                && datagram[..length] == mark[..]
+            {
+                return Ok(Some(source));
+            }
+        }
+        Ok(None)
+    }
+
     fn receive(&self, datagram: &mut [u8], deadline: Instant) -> io::Result<Option<(usize, SocketAddr)>> {
         loop {
             match self.socket.recv_from(datagram) {
@@ -102,10 +135,18 @@ fn check(question: &Question, datagram: &[u8], source: SocketAddr) -> Result<Ans
     let answer =
         message::read_answer(datagram).map_err(|source| ProbeError::BadAnswer { destination, source })?;
     let origin = answer.origin;
-    if source != SocketAddr::V4(answered_by) || origin.is_some_and(|origin| origin != answered_by) {
+    let expected = SocketAddr::V4(answered_by);
+    if source != expected || origin.is_some_and(|origin| origin != expected) {
         return Err(ProbeError::WrongSource { answered_by, seen: source, origin });
     }
-    Ok(answer)
+    let v4 = |address| match address {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(_) => {
+            let source = MessageError::OtherFamily(address);
+            Err(ProbeError::BadAnswer { destination, source })
+        }
+    };
+    Ok(Answer { mapped: v4(answer.mapped)?, other: answer.other.map(v4).transpose()? })
 }
 
 /// Unique is enough: the network is ours.

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::modelled::opens_or_closes;
-use super::packet::{DESTINATION_PORT, TCP, UDP, is_icmp, is_protocol};
+use super::packet::{DESTINATION_PORT, FIN, RST, SYN, TCP, UDP, flags_any, flags_none, is_icmp, is_protocol};
 use super::{COUNTERS, ECHO_LIFETIME, FILTERED, REFUSED, TCP_ESTABLISHED, TCP_TRANSITORY, UNTRANSLATABLE};
 use super::{PORTAL, refuse};
 use crate::nat::table::{Entry, MappingTable, Protocol};
@@ -86,8 +85,8 @@ impl Firewall<'_> {
         rules.extend(self.egress());
         rules.extend([
             self.open(is_protocol(UDP), Flow::Outbound, self.nat.timeout),
-            self.open(tcp(opens_or_closes(Expr::Is)), Flow::Outbound, TCP_ESTABLISHED),
-            self.open(tcp(opens_or_closes(Expr::IsNot)), Flow::Outbound, TCP_TRANSITORY),
+            self.open(tcp(flags_none(FIN | SYN | RST)), Flow::Outbound, TCP_ESTABLISHED),
+            self.open(tcp(flags_any(FIN | SYN | RST)), Flow::Outbound, TCP_TRANSITORY),
             [is_protocol(self.layout.icmp), vec![Expr::Verdict(Verdict::Goto("icmp-out"))]].concat(),
             refuse(UNTRANSLATABLE),
         ]);
@@ -194,20 +193,24 @@ impl Firewall<'_> {
 pub(crate) fn mappings(nat: &Nat, family: Family, flows: &[Element]) -> MappingTable {
     let layout = Layout::of(family);
     let filtering = filtering(nat);
-    let mut sockets: BTreeMap<(Protocol, SocketAddr), (Duration, BTreeSet<SocketAddr>)> = BTreeMap::new();
+    let mut sockets: BTreeMap<(Protocol, SocketAddr), ([Duration; 2], BTreeSet<SocketAddr>)> =
+        BTreeMap::new();
     for element in flows {
         let Some((protocol, inside, remote)) = layout.read(filtering, &element.key) else { continue };
         let idle = lifetime(nat, protocol, element.expires_in).saturating_sub(element.expires_in);
-        let (least, admits) = sockets.entry((protocol, inside)).or_insert((idle, BTreeSet::new()));
-        *least = idle.min(*least);
+        let left = element.expires_in;
+        let ([least, most], admits) =
+            sockets.entry((protocol, inside)).or_insert(([idle, left], BTreeSet::new()));
+        (*least, *most) = (idle.min(*least), left.max(*most));
         admits.extend(remote);
     }
-    let entries = sockets.into_iter().map(|((protocol, inside), (idle, admits))| Entry {
+    let entries = sockets.into_iter().map(|((protocol, inside), ([idle, left], admits))| Entry {
         protocol,
         inside,
         outside: inside,
         remote: None,
         idle,
+        left,
         packets: None,
         admits: (filtering != Filtering::EndpointIndependent).then(|| admits.into_iter().collect()),
     });

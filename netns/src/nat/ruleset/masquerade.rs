@@ -83,6 +83,7 @@ pub(crate) fn mappings(tracked: &[Tracked], udp: UdpTimers) -> MappingTable {
             outside: tracked.reply.destination.into(),
             remote: Some(remote),
             idle: lifetime(tracked, udp).saturating_sub(tracked.expires_in),
+            left: tracked.expires_in,
             packets: tracked.packets,
             admits: Some(vec![remote]),
         })

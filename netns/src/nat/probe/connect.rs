@@ -1,0 +1,52 @@
+//! Whether TCP leaves: a connection to a server, made or refused.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+
+use super::{Gate, PATIENCE, ProbeError, RECOUNT};
+
+/// Whether the connection is made; else the router's counter has shown that it was refused.
+pub(super) fn ask(from: Ipv4Addr, server: SocketAddrV4, gate: &mut Gate<'_>) -> Result<bool, ProbeError> {
+    let failed = |source: io::Error| ProbeError::Io { doing: format!("connect to {server}"), source };
+    let before = gate()?.refused;
+    let deadline = Instant::now() + PATIENCE;
+    let fd = start(from, server).map_err(|errno| failed(errno.into()))?;
+    let stream = TcpStream::from(fd);
+    loop {
+        let mut waited = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+        let slice = PollTimeout::try_from(RECOUNT).unwrap_or(PollTimeout::MAX);
+        let is_over = match poll(&mut waited, slice) {
+            Ok(ready) => ready > 0,
+            Err(Errno::EINTR) => false,
+            Err(errno) => return Err(failed(errno.into())),
+        };
+        let error = if is_over { stream.take_error().map_err(failed)? } else { None };
+        if is_over && error.is_none() {
+            return Ok(true);
+        }
+        if gate()?.refused > before {
+            return Ok(false);
+        }
+        match error {
+            Some(error) => return Err(failed(error)),
+            None if Instant::now() < deadline => {}
+            None => return Err(failed(io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+fn start(from: Ipv4Addr, server: SocketAddrV4) -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+    bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(from, 0)))?;
+    match connect(fd.as_raw_fd(), &SockaddrIn::from(server)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
+        Err(errno) => Err(errno),
+    }
+}
