@@ -5,17 +5,25 @@
     reason = "a test that cannot go on ends there, also in the functions below it"
 )]
 
+mod allocation;
 mod contention;
+mod egress;
 mod filtering;
+mod grid;
 mod hairpin;
 mod home;
 mod icmp;
+mod icmp_errors;
+mod lifetime;
 mod mapping;
 mod masquerade;
 mod packets;
+mod pool;
+mod reject;
 mod scale;
 mod table;
 mod tcp;
+mod tcp_timers;
 
 #[ctor::ctor(unsafe)]
 fn enter() {
