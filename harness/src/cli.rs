@@ -7,6 +7,7 @@ pub mod list;
 pub mod man;
 pub mod run;
 pub mod schema;
+pub mod shell;
 mod stun;
 pub mod validate;
 
@@ -36,6 +37,7 @@ enum Verb {
     List(list::ListArgs),
     Validate(validate::ValidateArgs),
     Init(init::InitArgs),
+    Shell(shell::ShellArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
@@ -123,6 +125,7 @@ fn obey(verb: &Verb, streams: &mut Streams<'_>) -> io::Result<Exit> {
         Verb::List(args) => list::list(args, streams),
         Verb::Validate(args) => validate::validate(args, streams),
         Verb::Init(args) => init::init(args, streams),
+        Verb::Shell(args) => shell::shell(args, streams),
         Verb::Doctor(args) => doctor::doctor(args, streams),
         Verb::Schema(args) => schema::schema(args, streams),
         Verb::Completions(args) => completions::completions(args, streams),

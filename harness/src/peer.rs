@@ -167,12 +167,13 @@ async fn work(
         Ok(connected) => connected,
         Err(error) => return reporter.error(Stage::Signaling, None, error.to_string()),
     };
-    let Some(address) = address(&start.addresses, local) else {
+    let addresses = addresses(&start.addresses, local);
+    if addresses.is_empty() {
         return reporter.error(Stage::Gathering, None, "there is no address to gather from");
-    };
+    }
     let patience = Duration::from_millis(start.patience_ms);
     let settings = Settings {
-        address,
+        addresses,
         stun: start.stun.clone(),
         patience,
         sctp_packet_bytes: start.sctp_packet_bytes,
@@ -258,9 +259,14 @@ fn start_sessions(
     all
 }
 
-/// The one address to gather from: where there are several, the one that reaches the signaling server.
-fn address(allowed: &[IpAddr], local: Option<IpAddr>) -> Option<IpAddr> {
-    local.filter(|local| allowed.contains(local)).or_else(|| allowed.first().copied())
+/// The addresses to gather from, one of each family: where there are several, the one that reaches the signaling server.
+fn addresses(allowed: &[IpAddr], local: Option<IpAddr>) -> Vec<IpAddr> {
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = allowed.iter().partition(|address| address.is_ipv4());
+    let best = |family: Vec<IpAddr>| {
+        let local = local.filter(|local| family.contains(local));
+        local.or_else(|| family.first().copied())
+    };
+    [v4, v6].into_iter().filter_map(best).collect()
 }
 
 /// VmHWM and not getrusage: the latter remembers the memory of the parent from before exec.

@@ -5,6 +5,7 @@ pub(crate) mod firewall;
 pub(crate) mod masquerade;
 mod modelled;
 mod packet;
+mod policy;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::table::Protocol;
 use super::{Nat, Translation};
 use crate::error::Error;
-use crate::netlink::nftables::{Expr, Family, Table, Verdict};
+use crate::netlink::nftables::{Chain, Expr, Family, Set, Table, Verdict};
 
 /// Names that others read.
 pub(crate) const MAPPINGS: &str = "mappings";
@@ -74,6 +75,20 @@ pub(crate) fn rules(
     Ok(tables)
 }
 
-fn refuse(counter: &'static str) -> Vec<Expr> {
-    vec![Expr::Count(counter), Expr::Verdict(Verdict::Drop)]
+/// Tables are walked at the priority of `raw`: before anything else could look at a packet.
+const RAW: i32 = -300;
+
+fn chain(name: &'static str, rules: Vec<Vec<Expr>>) -> Chain {
+    Chain { name, hook: None, rules }
+}
+
+/// A set that rules add to.
+fn growing(name: &'static str, key: u32, value: Option<u32>, lifetime: Option<Duration>) -> Set {
+    Set { name, key, value, lifetime, constant: Vec::new() }
+}
+
+/// A rule: the verdict where the conditions hold.
+fn then(mut conditions: Vec<Expr>, verdict: Verdict) -> Vec<Expr> {
+    conditions.push(Expr::Verdict(verdict));
+    conditions
 }

@@ -9,6 +9,8 @@ mod allocation;
 mod contention;
 mod egress;
 mod filtering;
+mod firewall;
+mod firewall_v6;
 mod grid;
 mod hairpin;
 mod home;

@@ -19,14 +19,13 @@ mod pool;
 mod search;
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
-use super::packet::{
-    DESTINATION, DESTINATION_PORT, ICMP, IP_CHECKSUM, SCRATCH, SOURCE, TCP, UDP, is_protocol,
+use super::packet::{DESTINATION, ICMP, IP_CHECKSUM, SCRATCH, SOURCE, TCP, UDP, is_protocol};
+use super::{
+    COUNTERS, EXHAUSTED, FILTER, FILTERED, MAPPINGS, RAW, UNTRANSLATABLE, chain, growing, policy, then,
 };
-use super::{COUNTERS, EXHAUSTED, FILTER, FILTERED, MAPPINGS, PORTAL, REFUSED, UNTRANSLATABLE};
-use crate::nat::{Allocation, Egress, Filtering, Hairpin, Nat, OnDrop, Pooling};
-use crate::netlink::nftables::{Chain, Checksum, Expr, Family, Hook, Meta, Rejection, Set, Table, Verdict};
+use crate::nat::{Allocation, Filtering, Hairpin, Nat, Pooling};
+use crate::netlink::nftables::{Chain, Checksum, Expr, Family, Hook, Meta, Set, Table, Verdict};
 use flow::Flow;
 
 const REVERSE: &str = "reverse";
@@ -44,9 +43,9 @@ pub(super) fn table(nat: &Nat, outsides: &[Ipv4Addr], outside_link: u32, inside:
         rules.forward(),
         rules.forward_again(),
         chain("leave", rules.leave()),
-        chain("reject", rejections()),
+        policy::rejections(),
     ];
-    chains.extend(rules.egress());
+    chains.extend(policy::egress(nat));
     chains.extend(rules.gate());
     chains.extend(rules.known());
     chains.extend(rules.turn());
@@ -96,9 +95,7 @@ impl Rules<'_> {
             then(self.not_to_us(), Verdict::Accept),
             then(is_protocol(ICMP), Verdict::Goto("icmp-turn")),
         ];
-        if self.nat.egress != Egress::Everything {
-            rules.push(vec![Expr::Verdict(Verdict::Jump(self.egress_chain()))]);
-        }
+        rules.extend(policy::asked(self.nat));
         if self.nat.hairpin != Hairpin::Off {
             rules.extend(self.hold_block());
             rules.push(then(is_protocol(UDP), Verdict::Jump("turn-udp")));
@@ -143,9 +140,7 @@ impl Rules<'_> {
 
     fn leave(&self) -> Vec<Vec<Expr>> {
         let mut rules = Vec::new();
-        if self.nat.egress != Egress::Everything {
-            rules.push(vec![Expr::Verdict(Verdict::Jump(self.egress_chain()))]);
-        }
+        rules.extend(policy::asked(self.nat));
         rules.extend(self.hold_block());
         rules.push(then(is_protocol(UDP), Verdict::Jump("known-udp")));
         rules.push(then(is_protocol(UDP), Verdict::Goto("search-port")));
@@ -174,36 +169,8 @@ impl Rules<'_> {
         (self.nat.mapping as u8) > (self.nat.filtering as u8)
     }
 
-    /// The chain that decides what may leave at all.
-    const fn egress_chain(&self) -> &'static str {
-        match self.nat.egress {
-            Egress::Portal => PORTAL,
-            Egress::Everything | Egress::NoUdp | Egress::HttpsOnly => "egress",
-        }
-    }
-
-    fn egress(&self) -> Option<Chain> {
-        const HTTPS: u16 = 443;
-        let refused = self.refuse(REFUSED);
-        let rules = match self.nat.egress {
-            Egress::Everything => return None,
-            Egress::NoUdp => vec![[is_protocol(UDP), refused].concat()],
-            Egress::HttpsOnly => {
-                let mut https = is_protocol(TCP);
-                https.push(Expr::Load(DESTINATION_PORT, SCRATCH));
-                https.push(Expr::Is(SCRATCH, HTTPS.to_be_bytes().to_vec()));
-                vec![then(https, Verdict::Return), refused]
-            }
-            Egress::Portal => vec![refused],
-        };
-        Some(chain(self.egress_chain(), rules))
-    }
-
-    /// Counts a packet and ends it, with a word where the NAT says one: about what its filter or its policy refuses.
     fn refuse(&self, counter: &'static str) -> Vec<Expr> {
-        let says_so = self.nat.on_drop == OnDrop::Reject && matches!(counter, FILTERED | REFUSED);
-        let end = if says_so { Verdict::Goto("reject") } else { Verdict::Drop };
-        vec![Expr::Count(counter), Expr::Verdict(end)]
+        policy::refuse(self.nat, counter)
     }
 
     fn to_outside(&self) -> Vec<Expr> {
@@ -213,28 +180,4 @@ impl Rules<'_> {
     fn not_to_us(&self) -> Vec<Expr> {
         self.is_not_ours(DESTINATION)
     }
-}
-
-/// Tables are walked at the priority of `raw`: before anything else could look at a packet.
-const RAW: i32 = -300;
-
-fn rejections() -> Vec<Vec<Expr>> {
-    let mut reset = is_protocol(TCP);
-    reset.push(Expr::Reject(Rejection::Reset));
-    vec![reset, vec![Expr::Reject(Rejection::Prohibited)]]
-}
-
-fn chain(name: &'static str, rules: Vec<Vec<Expr>>) -> Chain {
-    Chain { name, hook: None, rules }
-}
-
-/// A set that rules add to.
-fn growing(name: &'static str, key: u32, value: Option<u32>, lifetime: Option<Duration>) -> Set {
-    Set { name, key, value, lifetime, constant: Vec::new() }
-}
-
-/// A rule: the verdict where the conditions hold.
-fn then(mut conditions: Vec<Expr>, verdict: Verdict) -> Vec<Expr> {
-    conditions.push(Expr::Verdict(verdict));
-    conditions
 }
