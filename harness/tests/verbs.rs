@@ -77,6 +77,14 @@ fn list_tells_what_is_expected_and_why() {
 }
 
 #[test]
+fn list_tells_the_reason_in_networks_layers_and_families_and_marks_a_race() {
+    let race = "routers[alice.nat=port-restricted,bob.nat=linux-masquerade]";
+    let closed = "routers[alice.nat=https-only,bob.nat=open]";
+    let done = natlab(Path::new(".."), &["list", "-v", "scenarios/networks", race, closed]);
+    insta::assert_snapshot!(text(&done.stdout));
+}
+
+#[test]
 fn list_tells_when_a_file_insists_on_what_the_oracle_denies() {
     let done = natlab(Path::new("."), &["list", "-v", "tests/broken/expects-the-impossible.yaml"]);
     insta::assert_snapshot!(text(&done.stdout));

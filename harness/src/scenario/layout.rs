@@ -244,6 +244,8 @@ steps:
             case.vantage(&case.peers[index]).routers.into_iter().map(|(name, _)| name).collect()
         };
         assert_eq!(names(0), ["home", "street", "carrier"]);
+        assert_eq!(case.behind(&case.peers[0]), "port-restricted behind full-cone behind cgnat");
+        assert_eq!(case.behind(&case.peers[3]), "open");
         assert_eq!(names(3), [""; 0]);
         let hotel = &case.vantage(&case.peers[2]).routers[0].1;
         assert_eq!(hotel.egress, Egress::Everything);

@@ -4,7 +4,7 @@
 use netns::nat::{Access, Filtering, Mapping, Preset, direct_path, predict};
 
 use crate::cell::{Cell, FORCED, Order};
-use crate::verdict::{behind, many, word};
+use crate::verdict::{all_meet_as_said, behind, many, word};
 
 const HASTY: Preset = Preset::LinuxMasquerade;
 
@@ -32,6 +32,25 @@ fn a_plain_linux_router_ends_in_every_order_as_its_quirk_says() {
     });
     let wrong: Vec<String> = wrong.into_iter().flatten().collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_filters_outside_of_a_plain_linux_router_shields_it_and_what_does_not_leaves_the_race() {
+    let linux = HASTY.nat().unwrap();
+    let other = behind(&[("other", Preset::PortRestricted.nat().unwrap())]);
+    let shielded = [Preset::AddressRestricted, Preset::PortRestricted]
+        .map(|carrier| (behind(&[("home", linux), ("carrier", carrier.nat().unwrap())]), other.clone()));
+    assert!(shielded.iter().all(|(first, second)| !predict(first, second).race));
+    all_meet_as_said(&shielded);
+    let full_cone = Preset::FullCone.nat().unwrap();
+    for chain in [[("home", linux), ("carrier", full_cone)], [("home", full_cone), ("carrier", linux)]] {
+        let open = behind(&chain);
+        assert!(predict(&open, &other).race);
+        let cell = Cell::new([&open, &other]);
+        let ends = FORCED.map(|order| (order, word(&cell.punch(order))));
+        let said = [(Order::FirstFirst, "srflx"), (Order::SecondFirst, "none"), (Order::Crossing, "srflx")];
+        assert_eq!(ends, said, "{chain:?}");
+    }
 }
 
 /// What the other side sees of it, whether or not that side has spoken first.
