@@ -5,8 +5,10 @@ pub mod doctor;
 pub mod init;
 pub mod list;
 pub mod man;
+pub mod nat;
 pub mod run;
 pub mod schema;
+pub mod shell;
 mod stun;
 pub mod validate;
 
@@ -36,7 +38,9 @@ enum Verb {
     List(list::ListArgs),
     Validate(validate::ValidateArgs),
     Init(init::InitArgs),
+    Shell(shell::ShellArgs),
     Doctor(doctor::DoctorArgs),
+    Nat(nat::NatArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -123,7 +127,9 @@ fn obey(verb: &Verb, streams: &mut Streams<'_>) -> io::Result<Exit> {
         Verb::List(args) => list::list(args, streams),
         Verb::Validate(args) => validate::validate(args, streams),
         Verb::Init(args) => init::init(args, streams),
+        Verb::Shell(args) => shell::shell(args, streams),
         Verb::Doctor(args) => doctor::doctor(args, streams),
+        Verb::Nat(args) => nat::nat(args, streams),
         Verb::Schema(args) => schema::schema(args, streams),
         Verb::Completions(args) => completions::completions(args, streams),
         Verb::Man(args) => man::man(args, streams),

@@ -162,23 +162,25 @@ async fn work(
     tasks: &mut JoinSet<()>,
 ) {
     let hold = Duration::from_millis(start.hold_signaling_ms);
-    let connected = signaling::connect(&start.signaling, &start.id, hold, tasks).await;
+    let discovery = Instant::now() + Duration::from_millis(start.discovery_ms);
+    let connected = signaling::connect(&start.signaling, &start.id, hold, discovery, tasks).await;
     let (outbox, mut incoming, local) = match connected {
         Ok(connected) => connected,
         Err(error) => return reporter.error(Stage::Signaling, None, error.to_string()),
     };
-    let Some(address) = address(&start.addresses, local) else {
+    let addresses = addresses(&start.addresses, local);
+    if addresses.is_empty() {
         return reporter.error(Stage::Gathering, None, "there is no address to gather from");
-    };
+    }
     let patience = Duration::from_millis(start.patience_ms);
     let settings = Settings {
-        address,
+        addresses,
         stun: start.stun.clone(),
         patience,
         sctp_packet_bytes: start.sctp_packet_bytes,
         warmth,
     };
-    let mut notices = start_sessions(start, &settings, &outbox, reporter, &stop, tasks);
+    let mut notices = start_sessions(start, discovery, &settings, &outbox, reporter, &stop, tasks);
     let mut registered = false;
     let deadline = Instant::now() + hold + REGISTERING;
     loop {
@@ -221,6 +223,7 @@ fn tell(notices: &mut HashMap<String, mpsc::UnboundedSender<Notice>>, from: &str
 
 fn start_sessions(
     start: &Start,
+    discovery: Instant,
     settings: &Settings,
     outbox: &Outbox,
     reporter: &Reporter,
@@ -229,7 +232,8 @@ fn start_sessions(
 ) -> HashMap<String, mpsc::UnboundedSender<Notice>> {
     let hold = Duration::from_millis(start.hold_signaling_ms);
     let patience = Patience {
-        discovery: Duration::from_millis(start.discovery_ms),
+        // Who got through to the server only just in time still hears who is there.
+        discovery: discovery.max(Instant::now() + REGISTERING.min(Duration::from_millis(start.discovery_ms))),
         // The partner may hold its frames back as long as this peer does.
         description: 2 * settings.patience + 2 * hold,
         farewell: hold + CLOSING / 4,
@@ -258,9 +262,14 @@ fn start_sessions(
     all
 }
 
-/// The one address to gather from: where there are several, the one that reaches the signaling server.
-fn address(allowed: &[IpAddr], local: Option<IpAddr>) -> Option<IpAddr> {
-    local.filter(|local| allowed.contains(local)).or_else(|| allowed.first().copied())
+/// The addresses to gather from, one of each family: where there are several, the one that reaches the signaling server.
+fn addresses(allowed: &[IpAddr], local: Option<IpAddr>) -> Vec<IpAddr> {
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = allowed.iter().partition(|address| address.is_ipv4());
+    let best = |family: Vec<IpAddr>| {
+        let local = local.filter(|local| family.contains(local));
+        local.or_else(|| family.first().copied())
+    };
+    [v4, v6].into_iter().filter_map(best).collect()
 }
 
 /// VmHWM and not getrusage: the latter remembers the memory of the parent from before exec.

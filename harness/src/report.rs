@@ -181,7 +181,7 @@ impl Row {
             peers: case
                 .peers
                 .iter()
-                .map(|peer| PeerRow { name: peer.name.clone(), nat: peer.nat.to_string() })
+                .map(|peer| PeerRow { name: peer.name.clone(), nat: case.behind(peer) })
                 .collect(),
             sessions: case.sessions.iter().map(|session| SessionRow::of(case, session, seen)).collect(),
             files: files(case, seen),
@@ -193,10 +193,7 @@ impl Row {
 impl SessionRow {
     fn of(case: &Case, session: &Session, seen: &Observed) -> Self {
         let nat = |name: &str| {
-            case.peers
-                .iter()
-                .find(|peer| peer.name == name)
-                .map_or(String::new(), |peer| peer.nat.to_string())
+            case.peers.iter().find(|peer| peer.name == name).map_or(String::new(), |peer| case.behind(peer))
         };
         let joined = expect::joined(seen, session);
         SessionRow {

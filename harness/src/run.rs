@@ -1,14 +1,18 @@
 //! A run: many cases at once, each in a lab of its own; who listens is told of each as it starts and ends.
 
+pub mod broken;
 pub mod case;
 pub mod ended;
 pub mod event;
 pub mod expect;
 mod journal;
+pub mod mappings;
 pub mod observed;
 mod orders;
 pub mod outcome;
+pub mod places;
 mod process;
+pub mod standing;
 
 use std::collections::{HashSet, VecDeque};
 use std::fs;

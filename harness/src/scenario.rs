@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use netns::nat::{CandidateType, Family, Path};
+use netns::topology::Ipv4Range;
 
 pub(crate) use error::counted;
 pub use error::{Look, Problem, Problems};
@@ -29,6 +30,7 @@ pub use id::CaseId;
 pub use layout::{CasePeer, CaseRouter};
 pub use matrix::{Case, CaseTransfer, Session, cases};
 pub use nat_choice::NatChoice;
+pub(crate) use nearest::suggest;
 pub use schema::json_schema;
 pub use step::{After, Step, StepVerb};
 pub use units::{NotAQuantity, duration, show_duration, show_size, size};
@@ -79,6 +81,8 @@ pub struct Network {
     pub nat: NatChoice,
     /// The network that it is behind; `None` where that is the internet.
     pub uplink: Option<String>,
+    /// The IPv4 addresses of its inside, where the file chooses them.
+    pub inside: Option<Ipv4Range>,
 }
 
 /// A peer as the file declares it.

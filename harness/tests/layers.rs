@@ -28,7 +28,7 @@ const LAB: [(&str, &[&str]); 4] = [
     ("plan", &["nat::", "topology"]),
     ("run", &["Error", "lab", "nat", "node"]),
     // Data types alone.
-    ("scenario", &["nat::"]),
+    ("scenario", &["nat::", "topology::Ipv4Range"]),
 ];
 
 /// Files without tasks, clocks and chance: what they say depends on nothing but what they are given.

@@ -53,9 +53,11 @@ fn list_finds_scenarios_by_name_and_cases_by_id() {
     assert_eq!(ids(&[one]), [one]);
     assert_eq!(ids(&[one, other]), [other, one]);
     assert_eq!(ids(&[one, "stun-only"]).len(), 25);
-    assert_eq!(ids(&["scenarios/matrix", one]).len(), 25);
+    assert_eq!(ids(&["scenarios/matrix", one]).len(), 25 + 81 + 14 * 14);
+    let map = "two-homes-one-carrier[carrier.nat=cgnat-hairpin-off]";
+    assert_eq!(ids(&[map]), [map], "a map is called by its label");
     assert_eq!(ids(&["stun-only[alice.nat=symmetric]"]).len(), 5);
-    assert_eq!(ids(&[]).len(), 30);
+    assert_eq!(ids(&[]).len(), 5 + 25 + 81 + 14 * 14 + 11);
 }
 
 #[test]
@@ -71,6 +73,14 @@ fn list_tells_what_is_expected_and_why() {
         Path::new(".."),
         &["list", "-v", "two-symmetric-homes", "symmetric-meets-full-cone", "two-homes"],
     );
+    insta::assert_snapshot!(text(&done.stdout));
+}
+
+#[test]
+fn list_tells_the_reason_in_networks_layers_and_families_and_marks_a_race() {
+    let race = "routers[alice.nat=port-restricted,bob.nat=linux-masquerade]";
+    let closed = "routers[alice.nat=https-only,bob.nat=open]";
+    let done = natlab(Path::new(".."), &["list", "-v", "scenarios/networks", race, closed]);
     insta::assert_snapshot!(text(&done.stdout));
 }
 

@@ -7,9 +7,12 @@ mod settings;
 pub use router::{Drops, Router};
 
 use std::collections::HashMap;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::ScopedJoinHandle;
 
-use crate::address::{Kind, Plan};
+use crate::address::{Kind, Place, Plan};
 use crate::error::Error;
+use crate::nat::OnDrop;
 use crate::netlink::{Socket, Subsystem};
 use crate::node::Node;
 use crate::topology::Topology;
@@ -25,43 +28,20 @@ pub struct Lab {
 impl Lab {
     /// Builds a topology; returns when every link is up and every rule in force.
     pub fn build(topology: &Topology) -> Result<Self, Error> {
-        let plan = Plan::of(topology)?;
-        // A thread of its own walks from namespace to namespace; the caller stays where it is.
+        let plan = &Plan::of(topology)?;
+        let kernel_has_v6 = settings::kernel_has_v6();
+        // Three threads, each going on with what the one before has made: namespaces, links, rules. The first walks
+        // from namespace to namespace; the caller stays where it is.
         std::thread::scope(|scope| {
-            let builder = scope.spawn(|| Self::build_here(topology, &plan));
-            builder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            let (to_link, linking) = mpsc::channel();
+            let (to_start, starting) = mpsc::channel();
+            let maker = scope.spawn(move || make(topology, plan, &to_link, &to_start));
+            let linker = scope.spawn(move || links::link(plan, linking, kernel_has_v6));
+            let starter = scope.spawn(move || start(topology, starting));
+            let (made, nodes, routers) = (join(maker), join(linker), join(starter));
+            made?;
+            Ok(Lab { nodes: nodes?, routers: routers? })
         })
-    }
-
-    fn build_here(topology: &Topology, plan: &Plan) -> Result<Self, Error> {
-        let mut nodes = Vec::with_capacity(plan.places.len());
-        let mut routers = HashMap::new();
-        std::thread::scope(|scope| {
-            let mut installing = Vec::with_capacity(topology.routers.len());
-            let mut settings = None;
-            for place in &plan.places {
-                nodes.push(Node::make(&place.name, &place.addresses)?);
-                let settings = match &settings {
-                    Some(settings) => settings,
-                    None => settings.insert(Settings::needed(plan.has_v6())?),
-                };
-                settings.make(place)?;
-                if let Kind::Router(router) = place.kind {
-                    let router = &topology.routers[router];
-                    let netfilter = Socket::open(Subsystem::Netfilter)?;
-                    // Rules need no links: another core can install them meanwhile.
-                    let start = || Router::start(router.nat, place, netfilter);
-                    installing.push((router, scope.spawn(start)));
-                }
-            }
-            links::link(plan, &nodes, settings::kernel_has_v6())?;
-            for (router, installing) in installing {
-                let installed = installing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                routers.insert(router.name.clone(), installed?);
-            }
-            Ok::<_, Error>(())
-        })?;
-        Ok(Lab { nodes, routers })
     }
 
     /// The node of this name; every node of the topology is here, and `internet`.
@@ -78,4 +58,54 @@ impl Lab {
     pub fn router(&self, name: &str) -> Option<&Router> {
         self.routers.get(name)
     }
+}
+
+/// Makes the namespaces, in the order of the plan. Stops where nobody wants them any more, since somebody failed then.
+fn make<'a>(
+    topology: &Topology,
+    plan: &'a Plan,
+    to_link: &Sender<Node>,
+    to_start: &Sender<(&'a Place, Socket)>,
+) -> Result<(), Error> {
+    let mut settings = None;
+    for place in &plan.places {
+        let node = Node::make(&place.name, &place.addresses)?;
+        let settings = match &settings {
+            Some(settings) => settings,
+            None => settings.insert(Settings::needed(plan.has_v6())?),
+        };
+        settings.make(place)?;
+        if let Kind::Router(router) = place.kind {
+            if topology.routers[router].nat.on_drop == OnDrop::Reject {
+                settings::answer_without_limit(place)?;
+            }
+            // Rules need no links.
+            if to_start.send((place, Socket::open(Subsystem::Netfilter)?)).is_err() {
+                break;
+            }
+        }
+        if to_link.send(node).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Installs the rules of every router.
+fn start(
+    topology: &Topology,
+    starting: Receiver<(&Place, Socket)>,
+) -> Result<HashMap<String, Router>, Error> {
+    let mut routers = HashMap::new();
+    for (place, netfilter) in starting {
+        if let Kind::Router(router) = place.kind {
+            let nat = topology.routers[router].nat;
+            routers.insert(place.name.clone(), Router::start(nat, place, netfilter)?);
+        }
+    }
+    Ok(routers)
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -20,6 +20,7 @@ pub mod lab;
 pub mod nat;
 mod netlink;
 pub mod node;
+pub mod raw;
 pub mod sandbox;
 pub mod topology;
 

@@ -1,6 +1,7 @@
 //! What a NAT is: the RFC 4787 model, the named presets ([`Preset`]), and [`predict`], the oracle that says whether
 //! two hosts can be joined with STUN alone. Pure data and pure functions; [`ruleset`] makes rules of it.
 
+pub mod certify;
 mod oracle;
 mod possible;
 mod preset;
@@ -48,9 +49,10 @@ pub enum Allocation {
     Sequential,
     /// A random free port of the subscriber's own block (RFC 7422); a subscriber is an inside address.
     Blocks {
-        /// Ports of a block: a power of two, 64 or more.
+        /// Ports of a block: a power of two, 64 to 4096.
         size: u16,
-        /// Whether a subscriber gets its block with its first packet; else every address has one from the start.
+        /// Whether a subscriber gets its block with its first packet; else the addresses that follow the router's own
+        /// have one each from the start, as far as there are blocks.
         on_demand: bool,
     },
 }
@@ -205,6 +207,23 @@ impl Mapping {
             Mapping::EndpointIndependent => "endpoint-independent",
             Mapping::AddressDependent => "address-dependent",
             Mapping::AddressAndPortDependent => "address-and-port-dependent",
+        }
+    }
+}
+
+impl Mapping {
+    /// Which it is that four destinations saw so, in the order around the square of two addresses and two ports: near,
+    /// far, far with the other port, near with the other port. None of the pure patterns is no mapping.
+    pub fn of_square(seen: &[std::net::SocketAddrV4]) -> Option<Mapping> {
+        let &[near, far, far_other_port, near_other_port] = seen else { return None };
+        let mut distinct = seen.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        match distinct.len() {
+            1 => Some(Mapping::EndpointIndependent),
+            2 if near == near_other_port && far == far_other_port => Some(Mapping::AddressDependent),
+            4 => Some(Mapping::AddressAndPortDependent),
+            _ => None,
         }
     }
 }

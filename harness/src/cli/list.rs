@@ -14,7 +14,7 @@ pub struct ListArgs {
     /// What to list.
     #[command(flatten)]
     pub selection: Selection,
-    /// Also tell the expected path, the candidate types it may use, and why.
+    /// Also tell the expected path, the candidate types it may use, and why. A race is recorded, not judged.
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -49,7 +49,7 @@ pub fn list(args: &ListArgs, streams: &mut Streams<'_>) -> io::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// `direct via srflx or prflx   alice and bob each keep the port ..`
+/// `direct via srflx|prflx   alice and bob each keep the port ..`; what is not judged is called a race.
 fn in_words(session: &Session) -> String {
     let expect = &session.expect;
     let via: Vec<&str> = expect.via.iter().copied().map(CandidateType::name).collect();
@@ -57,6 +57,7 @@ fn in_words(session: &Session) -> String {
         Path::None => "none".to_owned(),
         path => format!("{} via {}", path.name(), via.join("|")),
     };
+    let path = if expect.race { format!("race: {path}") } else { path };
     let oracle = if expect.predicted == expect.path {
         expect.reason.clone()
     } else {

@@ -4,14 +4,17 @@
 mod channel;
 mod checks;
 mod description;
+mod disguise;
 mod dtls;
 mod gathering;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod lossy;
+mod setup;
 mod socket;
 mod stun;
+mod udp;
 mod warmth;
 
 use std::future::Future;
@@ -22,12 +25,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use webrtc::ice;
-use webrtc::ice::agent::agent_config::AgentConfig;
 use webrtc::ice::candidate::candidate_base::unmarshal_candidate;
-use webrtc::ice::mdns::MulticastDnsMode;
-use webrtc::ice::network_type::NetworkType;
 use webrtc::ice::state::ConnectionState as State;
-use webrtc::ice::udp_network::UDPNetwork;
 use webrtc::util::Conn;
 
 use super::control::Role;
@@ -35,19 +34,10 @@ use super::control::event::{Candidate, CheckedPair, IceState, Stage};
 use channel::Opening;
 pub(super) use channel::{Channel, ChannelError, MAX_MESSAGE, Message};
 use description::{Description, Setup};
-use gathering::{described, host_line, watch_hosts};
-use socket::{OneSocket, Socket};
+use gathering::{described, host_lines, watch_hosts};
+use setup::{ice_config, watch_state};
+use socket::Socket;
 pub(super) use warmth::Warmth;
-
-/// Time between two rounds of connectivity checks; RFC 8445 section 14.2 allows 5 ms. It also passes between the first
-/// good check and the nomination, and the library's default of 200 ms would be most of the time to connect.
-const CHECK_INTERVAL: Duration = Duration::from_millis(20);
-
-/// As many checks as patience allows: by default a pair is given up after 8, and for good.
-const MAX_CHECKS: u16 = u16::MAX;
-
-/// Longest time between two refreshes of consent.
-const KEEPALIVE: Duration = Duration::from_millis(500);
 
 /// Bounds of the time after which an unanswered flight of the DTLS handshake is sent again: three round trips as the
 /// checks measured them, where RFC 6347 without knowledge begins with the upper one.
@@ -59,7 +49,8 @@ const CLOSING: Duration = Duration::from_millis(500);
 /// What all agents of a process have in common.
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) address: IpAddr,
+    /// Where to gather from: one address for each family that the peer has.
+    pub(super) addresses: Vec<IpAddr>,
     pub(super) stun: Vec<SocketAddr>,
     /// How long ICE looks for a path, or does without one it had, before it has failed.
     pub(super) patience: Duration,
@@ -139,12 +130,11 @@ impl Agent {
         remote: Option<Description>,
     ) -> Result<Self, AgentError> {
         let gathering = |error: &dyn std::error::Error| AgentError::new(Stage::Gathering, error);
-        let socket = Arc::new(Socket::bind(settings.address).await.map_err(|error| {
-            AgentError::new(Stage::Gathering, format!("no socket at {}: {error}", settings.address))
-        })?);
+        let socket = Arc::new(Socket::bind(&settings.addresses).await.map_err(|error| gathering(&error))?);
         let ice =
             ice::agent::Agent::new(ice_config(role, settings, &socket)).await.map_err(|e| gathering(&e))?;
         let (ufrag, password) = ice.get_local_user_credentials().await;
+        socket.answers_with(&password);
         let local = Description {
             ufrag,
             password,
@@ -153,10 +143,10 @@ impl Agent {
             mid: remote.as_ref().map_or_else(|| "0".to_owned(), |offer| offer.mid.clone()),
             sctp_port: 5_000,
             max_message_size: MAX_MESSAGE as u32,
-            candidates: vec![host_line(socket.base())],
+            candidates: host_lines(socket.bases()),
         };
         let state = watch_state(&ice, &socket, &happenings);
-        let hosts_gathered = watch_hosts(&ice, &happenings);
+        let hosts_gathered = watch_hosts(&ice, socket.bases(), &happenings);
         let settings = settings.clone();
         Ok(Self { role, settings, socket, ice, state, hosts_gathered, happenings, local, remote })
     }
@@ -179,14 +169,17 @@ impl Agent {
     /// Takes a candidate of the partner, also before its description is known. The line is empty at the end of them.
     pub(super) fn add_candidate(&self, line: &str) {
         let line = line.trim();
-        let parsed = match unmarshal_candidate(line.strip_prefix("candidate:").unwrap_or(line)) {
-            Ok(parsed) => parsed,
-            Err(_) if line.is_empty() => return,
-            Err(error) => return tracing::warn!(%error, line, "not a candidate"),
+        let line = line.strip_prefix("candidate:").unwrap_or(line);
+        let parsed =
+            (unmarshal_candidate(line), unmarshal_candidate(&self.socket.disguise().shown_line(line)));
+        let (told, shown) = match parsed {
+            (Ok(told), Ok(shown)) => (told, shown),
+            _ if line.is_empty() => return,
+            (Err(error), _) | (_, Err(error)) => return tracing::warn!(%error, line, "not a candidate"),
         };
-        let known = described(&parsed);
+        let known = described(&told);
         let address = known.address.parse().ok().map(|ip| SocketAddr::new(ip, known.port));
-        if let Some(address) = address.filter(|address| address.is_ipv4() == self.socket.base().is_ipv4())
+        if let Some(address) = address.filter(|&address| self.socket.base_towards(address).is_some())
             && known.protocol == "udp"
         {
             let mut checks = self.socket.checks();
@@ -196,7 +189,7 @@ impl Agent {
                 let _ = self.happenings.send(Happening::Selected { local, remote });
             }
         }
-        if let Err(error) = self.ice.add_remote_candidate(&(Arc::new(parsed) as Arc<_>)) {
+        if let Err(error) = self.ice.add_remote_candidate(&(Arc::new(shown) as Arc<_>)) {
             tracing::warn!(%error, line, "the ICE agent refuses a candidate");
         }
         let _ = self.happenings.send(Happening::Told(known));
@@ -295,69 +288,6 @@ impl Agent {
             let _ = timeout(CLOSING, channel.close()).await;
         }
         let _ = timeout(CLOSING, self.ice.close()).await;
-    }
-}
-
-fn ice_config(role: Role, settings: &Settings, socket: &Arc<Socket>) -> AgentConfig {
-    let address = settings.address;
-    let none = Some(Duration::ZERO);
-    AgentConfig {
-        udp_network: UDPNetwork::Muxed(Arc::new(OneSocket(Arc::clone(socket)))),
-        network_types: vec![if address.is_ipv4() { NetworkType::Udp4 } else { NetworkType::Udp6 }],
-        ip_filter: Arc::new(Some(Box::new(move |ip| ip == address))),
-        include_loopback: address.is_loopback(),
-        multicast_dns_mode: MulticastDnsMode::Disabled,
-        is_controlling: role == Role::Offer,
-        // Their sum is how long the agent looks for a path; apart they tell a path in trouble from a lost one.
-        disconnected_timeout: Some(settings.patience * 2 / 5),
-        failed_timeout: Some(settings.patience * 3 / 5),
-        keepalive_interval: Some(KEEPALIVE.min(settings.patience / 10)),
-        check_interval: CHECK_INTERVAL,
-        max_binding_requests: Some(MAX_CHECKS),
-        host_acceptance_min_wait: none,
-        srflx_acceptance_min_wait: none,
-        prflx_acceptance_min_wait: none,
-        relay_acceptance_min_wait: none,
-        ..AgentConfig::default()
-    }
-}
-
-fn watch_state(
-    ice: &ice::agent::Agent,
-    socket: &Arc<Socket>,
-    happenings: &mpsc::UnboundedSender<Happening>,
-) -> watch::Receiver<State> {
-    let (state, watched) = watch::channel(State::New);
-    let (socket_of_states, tell_state) = (Arc::clone(socket), happenings.clone());
-    ice.on_connection_state_change(Box::new(move |new| {
-        if new == State::Failed {
-            socket_of_states.checks().fail();
-        }
-        let _ = tell_state.send(Happening::Ice(ice_state(new)));
-        state.send_replace(new);
-        Box::pin(async {})
-    }));
-    let (socket, tell) = (Arc::clone(socket), happenings.clone());
-    ice.on_selected_candidate_pair_change(Box::new(move |_, remote| {
-        let mut checks = socket.checks();
-        checks.select(remote.addr());
-        if let Some((local, remote)) = checks.selected() {
-            let _ = tell.send(Happening::Selected { local, remote });
-        }
-        Box::pin(async {})
-    }));
-    watched
-}
-
-fn ice_state(state: State) -> IceState {
-    match state {
-        State::Checking => IceState::Checking,
-        State::Connected => IceState::Connected,
-        State::Completed => IceState::Completed,
-        State::Disconnected => IceState::Disconnected,
-        State::Failed => IceState::Failed,
-        State::Closed => IceState::Closed,
-        State::New | State::Unspecified => IceState::New,
     }
 }
 

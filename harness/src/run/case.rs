@@ -1,16 +1,16 @@
 //! One case, from its lab to its verdict: build, measure, start, watch, stop, judge.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use netns::lab::{Drops, Lab, Router};
 use netns::nat::probe;
-use nix::errno::Errno;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::broken::{Broken, joined};
 use super::ended::Ended;
 use super::event::LabEvent;
 use super::expect;
@@ -18,14 +18,12 @@ use super::journal::{self, Journal};
 use super::orders::orders;
 use super::outcome::{Outcome, Stage};
 use super::process::{FromPeer, Peer, Server};
+use super::standing::{self, Standing};
 use crate::peer::control::Command;
 use crate::peer::control::event::Event;
-use crate::plan::{self, SIGNALING, STUN};
+use crate::plan::{SIGNALING, STUN};
 use crate::scenario::{Break, Case, CasePeer, Victim, show_duration};
 
-/// The port and the other port of the STUN server.
-const STUN_PORTS: [u16; 2] = [3478, 3479];
-const SIGNALING_PORT: u16 = 9000;
 /// How much longer a case waits than its own limits, for the last events of a failure to arrive.
 const GRACE: Duration = Duration::from_secs(3);
 /// A transfer of which nothing is heard for so long has stalled.
@@ -34,31 +32,6 @@ const STALLED: Duration = Duration::from_secs(20);
 const CUT_SHORT: Duration = Duration::from_secs(10);
 /// How long a peer may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
-
-/// Why a case has no verdict.
-#[derive(Debug)]
-struct Broken {
-    stage: Stage,
-    message: String,
-}
-
-impl Broken {
-    fn lab(what: &str) -> impl FnOnce(std::io::Error) -> Broken {
-        move |error| match error.raw_os_error().map(Errno::from_raw) {
-            // A lab meets the same lack, and knows what to do about it.
-            Some(Errno::EMFILE | Errno::ENFILE) => {
-                netns::Error::System { what: what.to_owned(), source: error }.into()
-            }
-            _ => Broken { stage: Stage::Lab, message: format!("could not {what}: {error}") },
-        }
-    }
-}
-
-impl From<netns::Error> for Broken {
-    fn from(error: netns::Error) -> Self {
-        Broken { stage: Stage::Lab, message: format!("{error} ({})", error.help()) }
-    }
-}
 
 /// Runs a case; its artifacts go to `folder`, which exists. After `limit` it is cut short: what it showed by then is
 /// judged, or else there is no verdict.
@@ -117,57 +90,44 @@ impl CaseRun {
     }
 
     async fn run(&mut self, deadline: Instant) -> Result<(), Broken> {
-        let lab = self.build().await?;
-        let (mut stun, mut signaling) = self.start_servers(&lab).await?;
-        self.measure(&lab).await?;
+        let mut standing = self.raise().await?;
+        self.measure(&standing).await?;
         match &self.case.broken {
-            Some(Break::Kill(Victim::Signaling)) => self.kill_server(&mut signaling, SIGNALING).await?,
-            Some(Break::Kill(Victim::Stun)) => self.kill_server(&mut stun, STUN).await?,
+            Some(Break::Kill(Victim::Signaling)) => {
+                self.kill_server(&mut standing.signaling, SIGNALING).await?
+            }
+            Some(Break::Kill(Victim::Stun)) => self.kill_server(&mut standing.stun, STUN).await?,
             _ => {}
         }
-        self.start_peers(&lab, &signaling, deadline).await?;
+        self.start_peers(&standing, deadline).await?;
         self.watch(deadline).await;
         self.stop_peers().await?;
-        self.inspect(&lab).await?;
-        stun.stop().await.map_err(Broken::lab("stop the STUN server"))?;
-        signaling.stop().await.map_err(Broken::lab("stop the signaling server"))?;
+        self.inspect(&standing.lab).await?;
+        standing.stun.stop().await.map_err(Broken::lab("stop the STUN server"))?;
+        standing.signaling.stop().await.map_err(Broken::lab("stop the signaling server"))?;
         self.journal.finish().map_err(Broken::lab("write the events"))
     }
 
-    async fn build(&mut self) -> Result<Arc<Lab>, Broken> {
+    async fn raise(&mut self) -> Result<Standing, Broken> {
         let began = Instant::now();
-        let topology = plan::topology(&self.case);
-        let lab = blocking(move || Lab::build(&topology)).await??;
+        let lab = standing::build(&self.case).await?;
         self.build = began.elapsed();
         self.journal.lab("lab", LabEvent::Built { nodes: lab.nodes().count() });
-        let lab = Arc::new(lab);
         self.lab = Some(Arc::clone(&lab));
-        Ok(lab)
-    }
-
-    async fn start_servers(&mut self, lab: &Arc<Lab>) -> Result<(Server, Server), Broken> {
-        let node = |name| lab.node(name).ok_or_else(|| no_node(name));
-        let mut stun = vec!["stun".to_owned()];
-        stun.extend(node(STUN)?.addresses().iter().map(Ipv4Addr::to_string));
-        stun.extend(STUN_PORTS.map(|port| port.to_string()));
-        let listen = SocketAddrV4::new(node(SIGNALING)?.address(), SIGNALING_PORT).to_string();
-        let signaling = ["signaling-server".to_owned(), "--listen".to_owned(), listen];
-        let (stun_log, signaling_log) = (self.log(STUN), self.log(SIGNALING));
-        let (stun, signaling) = tokio::join!(
-            Server::start(node(STUN)?, &stun, &stun_log),
-            Server::start(node(SIGNALING)?, &signaling, &signaling_log),
-        );
-        let stun = stun.map_err(Broken::lab("start the STUN server"))?;
-        let signaling = signaling.map_err(Broken::lab("start the signaling server"))?;
-        self.journal.lab(STUN, LabEvent::Listening { address: stun.address.clone() });
-        self.journal.lab(SIGNALING, LabEvent::Listening { address: signaling.address.clone() });
-        Ok((stun, signaling))
+        let standing = Standing::in_lab(lab, &self.log(STUN), &self.log(SIGNALING)).await?;
+        for (name, server) in [(STUN, &standing.stun), (SIGNALING, &standing.signaling)] {
+            for address in &server.addresses {
+                self.journal.lab(name, LabEvent::Listening { address: address.clone() });
+            }
+        }
+        Ok(standing)
     }
 
     /// Measures what every peer is behind, and reboots its router: the case starts on a virgin one.
-    async fn measure(&mut self, lab: &Arc<Lab>) -> Result<(), Broken> {
+    async fn measure(&mut self, standing: &Standing) -> Result<(), Broken> {
         let began = Instant::now();
-        let server = stun_address(lab)?;
+        let lab = &standing.lab;
+        let server = standing.stun()[0];
         let probes = self.case.peers.iter().map(|peer| {
             let (lab, peer) = (Arc::clone(lab), peer.clone());
             tokio::task::spawn_blocking(move || measure(&lab, &peer, server))
@@ -202,14 +162,9 @@ impl CaseRun {
     }
 
     /// Starts every peer's program; each gets its orders when all are ready, a late one later.
-    async fn start_peers(
-        &mut self,
-        lab: &Arc<Lab>,
-        signaling: &Server,
-        deadline: Instant,
-    ) -> Result<(), Broken> {
+    async fn start_peers(&mut self, standing: &Standing, deadline: Instant) -> Result<(), Broken> {
         for peer in &self.case.peers {
-            let node = lab.node(&peer.name).ok_or_else(|| no_node(&peer.name))?;
+            let node = standing::node(&standing.lab, &peer.name)?;
             let process = Peer::start(node, &self.log(&peer.name), self.tell.clone())
                 .map_err(Broken::lab("start a peer"))?;
             self.peers.push((peer.name.clone(), process));
@@ -229,18 +184,12 @@ impl CaseRun {
             }
             self.note(node, told);
         }
-        self.give_orders(lab, signaling, deadline).await
+        self.give_orders(standing, deadline).await
     }
 
     /// Gives every peer its orders, the late ones when their time has come.
-    async fn give_orders(
-        &mut self,
-        lab: &Arc<Lab>,
-        signaling: &Server,
-        deadline: Instant,
-    ) -> Result<(), Broken> {
-        let stun = stun_address(lab)?;
-        let url = format!("ws://{}", signaling.address);
+    async fn give_orders(&mut self, standing: &Standing, deadline: Instant) -> Result<(), Broken> {
+        let (stun, url) = (standing.stun()[0], standing.signaling());
         let (case, began) = (Arc::clone(&self.case), Instant::now());
         let mut order: Vec<usize> = (0..self.peers.len()).collect();
         order.sort_by_key(|&index| case.peers[index].start);
@@ -252,7 +201,7 @@ impl CaseRun {
                 let message = format!("{} was to start after {}", peer.name, show_duration(peer.start));
                 return Err(Broken { stage: Stage::Peer, message });
             }
-            let node = lab.node(&peer.name).ok_or_else(|| no_node(&peer.name))?;
+            let node = standing::node(&standing.lab, &peer.name)?;
             let start = orders(&case, peer, node.address(), stun, &url);
             self.journal.lab(&peer.name, LabEvent::Started);
             let ordered = self.peers[index].1.order(&Command::Start(Box::new(start))).await;
@@ -362,13 +311,9 @@ impl CaseRun {
     }
 }
 
-fn stun_address(lab: &Lab) -> Result<SocketAddrV4, Broken> {
-    let node = lab.node(STUN).ok_or_else(|| no_node(STUN))?;
-    Ok(SocketAddrV4::new(node.address(), STUN_PORTS[0]))
-}
-
-fn measure(lab: &Lab, peer: &CasePeer, server: SocketAddrV4) -> Result<probe::Measured, Broken> {
-    let node = lab.node(&peer.name).ok_or_else(|| no_node(&peer.name))?;
+fn measure(lab: &Lab, peer: &CasePeer, server: SocketAddr) -> Result<probe::Measured, Broken> {
+    let node = standing::node(lab, &peer.name)?;
+    let SocketAddr::V4(server) = server else { return Err(Broken::no_node(STUN)) };
     let router = peer.router.as_ref().and_then(|name| lab.router(name));
     let mut drops = || router.map_or(Ok(Drops::default()), Router::drops);
     let questions = probe::Questions::default();
@@ -386,16 +331,4 @@ fn measure(lab: &Lab, peer: &CasePeer, server: SocketAddrV4) -> Result<probe::Me
         message: format!("the router of {peer} lets no UDP out", peer = peer.name),
     };
     measured.udp.ok_or_else(refused)
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Broken> {
-    joined(tokio::task::spawn_blocking(work).await)
-}
-
-fn joined<T>(joined: Result<T, tokio::task::JoinError>) -> Result<T, Broken> {
-    joined.map_err(|error| Broken { stage: Stage::Lab, message: error.to_string() })
-}
-
-fn no_node(name: &str) -> Broken {
-    Broken { stage: Stage::Lab, message: format!("the lab has no node `{name}`") }
 }

@@ -1,6 +1,6 @@
 //! From a case to what each of its peers is told. Pure.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::peer::control::{PROTOCOL, Role, SCTP_PACKET_BYTES, Seed, SessionPlan, Start, TransferPlan};
@@ -11,7 +11,7 @@ pub(super) fn orders(
     case: &Case,
     peer: &CasePeer,
     address: Ipv4Addr,
-    stun: SocketAddrV4,
+    stun: SocketAddr,
     signaling: &str,
 ) -> Start {
     let sessions = case.sessions.iter().filter_map(|session| {
@@ -32,7 +32,7 @@ pub(super) fn orders(
         protocol: PROTOCOL,
         id: peer.name.clone(),
         signaling: signaling.to_owned(),
-        stun: vec![stun.into()],
+        stun: vec![stun],
         addresses: vec![address.into()],
         patience_ms: case.patience.as_millis() as u64,
         discovery_ms: discovery.as_millis() as u64,

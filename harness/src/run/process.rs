@@ -36,25 +36,34 @@ pub(super) enum FromPeer {
 pub(super) struct Server {
     child: Child,
     /// Where it says it listens.
-    pub(super) address: String,
+    pub(super) addresses: Vec<String>,
 }
 
 impl Server {
-    /// Starts a hidden verb of this program in a node and waits until it says where it listens.
-    pub(super) async fn start(node: &Node, arguments: &[String], log: &Path) -> io::Result<Self> {
+    /// Starts a hidden verb of this program in a node and waits until it has said `doors` times where it listens.
+    pub(super) async fn start(
+        node: &Node,
+        arguments: &[String],
+        doors: usize,
+        log: &Path,
+    ) -> io::Result<Self> {
         let mut child = spawn(node, arguments, Stdio::null(), log)?;
         let mut lines = lines(&mut child)?;
-        let first = lines.next_line().await?.unwrap_or_default();
-        let Some(address) = first.strip_prefix("listening on ").map(str::to_owned) else {
-            let status = child.wait().await?;
-            return Err(io::Error::other(format!(
-                "it ended with {} before it listened",
-                status_in_words(status)
-            )));
-        };
+        let mut addresses = Vec::new();
+        while addresses.len() < doors {
+            let line = lines.next_line().await?.unwrap_or_default();
+            let Some(address) = line.strip_prefix("listening on ") else {
+                let status = child.wait().await?;
+                return Err(io::Error::other(format!(
+                    "it ended with {} before it listened",
+                    status_in_words(status)
+                )));
+            };
+            addresses.push(address.to_owned());
+        }
         // Whatever else it says must not fill the pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Server { child, address })
+        Ok(Server { child, addresses })
     }
 
     /// Kills it and waits until it is gone.
@@ -63,7 +72,7 @@ impl Server {
     }
 
     /// Asks it to end, and waits until it has.
-    pub(super) async fn stop(mut self) -> io::Result<ExitStatus> {
+    pub(super) async fn stop(&mut self) -> io::Result<ExitStatus> {
         if let Some(pid) = self.child.id() {
             signal(pid, Signal::SIGTERM);
         }

@@ -60,7 +60,7 @@ fn scenario(walk: &mut Walk<'_>, file: &ScenarioFile, allow_break: bool) -> Opti
     let name = name(walk, &top);
     let why = top.get("why").and_then(|field| walk.text(field.node, "`why`", "a sentence"));
     let tags = tags(walk, &top);
-    let (roster, uplinks) = roster(walk, &top);
+    let (roster, placed) = roster(walk, &top);
     let transfers = top.get("transfer").map(|field| transfers(walk, field.node, &roster)).unwrap_or_default();
     let entries = top.get("expect").map(|field| expect::entries(walk, field, &roster)).unwrap_or_default();
     let steps =
@@ -73,7 +73,7 @@ fn scenario(walk: &mut Walk<'_>, file: &ScenarioFile, allow_break: bool) -> Opti
         top.get("break").and_then(|field| breaks::broken(walk, field, &roster, &transfers, allow_break));
     let repeat = repeat.unwrap_or(1);
     too_many_cases(walk, &top, &roster.axes, repeat);
-    networks::whole(walk, &roster, &uplinks);
+    networks::whole(walk, &roster, &placed);
     let pairs = pairs::pairs(walk, &roster, &transfers, &steps, entries);
     steps::possible(walk, &roster, &pairs, &steps);
 
@@ -97,14 +97,14 @@ fn scenario(walk: &mut Walk<'_>, file: &ScenarioFile, allow_break: bool) -> Opti
     })
 }
 
-/// Who is there, and the uplinks of the networks, of which more is said once everybody is known.
-fn roster(walk: &mut Walk<'_>, top: &Fields<'_>) -> (Roster, Vec<networks::Uplink>) {
+/// Who is there, and the places of the networks, of which more is said once everybody is known.
+fn roster(walk: &mut Walk<'_>, top: &Fields<'_>) -> (Roster, Vec<networks::Placed>) {
     let names = networks::names(top.get("networks"));
     let (axes, places) = top.get("matrix").map(|field| axes::axes(walk, field, &names)).unwrap_or_default();
     let mut roster = Roster { networks: Vec::new(), peers: Vec::new(), axes, places, is_complete: true };
-    let uplinks = top.get("networks").map(|field| networks::declare(walk, field, &mut roster));
+    let placed = top.get("networks").map(|field| networks::declare(walk, field, &mut roster));
     peers::declare(walk, top.get("peers"), &mut roster);
-    (roster, uplinks.unwrap_or_default())
+    (roster, placed.unwrap_or_default())
 }
 
 fn name(walk: &mut Walk<'_>, top: &Fields<'_>) -> Option<String> {

@@ -26,7 +26,8 @@ pub struct Expectation {
     pub file: bool,
     /// What the oracle says; another word than `path` where the file insists on something else.
     pub predicted: Path,
-    /// Whether it depends on who speaks first whether there is a path: then what comes of it is recorded, not judged.
+    /// Whether it is a matter of who speaks first, or of chance, whether there is a path, and the file does not insist on
+    /// one: then what comes of it is recorded and not judged.
     pub race: bool,
     /// Why the oracle says so, with the names of the peers.
     pub reason: String,
@@ -65,7 +66,7 @@ pub(super) fn expectation(
         via,
         file: sends && path != Path::None,
         predicted: prediction.path,
-        race: prediction.race,
+        race: prediction.race && wanted.path.is_none(),
         reason: prediction.reason.words(&pair.offerer, &pair.answerer),
         because: wanted.because.clone(),
         line: pair.line,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use netns::nat::{Egress, Family, Nat, Vantage};
+use netns::topology::Ipv4Range;
 
 use super::{After, Attached, Axis, NatChoice, Network, Peer, Step, StepVerb};
 
@@ -20,6 +21,8 @@ pub struct CaseRouter {
     pub nat: Nat,
     /// The router that it is behind; `None` where that is the internet.
     pub uplink: Option<String>,
+    /// The IPv4 addresses of its inside; the lab's choice where this is `None`.
+    pub inside: Option<Ipv4Range>,
 }
 
 /// A peer of a case.
@@ -54,7 +57,11 @@ pub(super) fn lay_out(networks: &[Network], peers: &[Peer], axes: &[Axis], cell:
     let mut layout = Layout::default();
     for network in outermost_first(networks) {
         let choice = varied.get(network.name.as_str()).copied().unwrap_or(&network.nat);
-        layout.push_router(&network.name, &network.name, choice, network.uplink.clone());
+        if layout.push_router(&network.name, &network.name, choice)
+            && let Some(router) = layout.routers.last_mut()
+        {
+            (router.uplink, router.inside) = (network.uplink.clone(), network.inside);
+        }
     }
     for peer in peers {
         let (router, nat) = match (&peer.attached, varied.get(peer.name.as_str())) {
@@ -70,7 +77,7 @@ pub(super) fn lay_out(networks: &[Network], peers: &[Peer], axes: &[Axis], cell:
             (Attached::Public(family), None) => (None, NatChoice::public(*family)),
         };
         let own = own_router(&peer.name);
-        let has_own = router.is_none() && layout.push_router(&own, &peer.name, &nat, None);
+        let has_own = router.is_none() && layout.push_router(&own, &peer.name, &nat);
         let router = router.or(has_own.then_some(own));
         layout.peers.push(CasePeer { name: peer.name.clone(), router, nat, start: peer.start });
     }
@@ -93,11 +100,11 @@ fn outermost_first(networks: &[Network]) -> impl Iterator<Item = &Network> {
 }
 
 impl Layout {
-    /// Adds a router where the choice has one, and tells whether it has.
-    fn push_router(&mut self, name: &str, shown: &str, choice: &NatChoice, uplink: Option<String>) -> bool {
+    /// Adds a router on the internet where the choice has one, and tells whether it has.
+    fn push_router(&mut self, name: &str, shown: &str, choice: &NatChoice) -> bool {
         let Some(nat) = choice.nat else { return false };
         let (name, shown, label) = (name.to_owned(), shown.to_owned(), choice.label.clone());
-        self.routers.push(CaseRouter { name, shown, label, nat, uplink });
+        self.routers.push(CaseRouter { name, shown, label, nat, uplink: None, inside: None });
         true
     }
 
@@ -154,4 +161,120 @@ pub(super) fn vantage(routers: &[CaseRouter], steps: &[Step], peer: &CasePeer) -
         StepVerb::LogIn(router) => vantage.logged_in(router),
         StepVerb::Forget(_) => vantage,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::check::check;
+    use super::super::file::ScenarioFile;
+    use super::super::{Case, Scenario, cases};
+    use super::*;
+
+    const TOWN: &str = "
+name: town
+networks:
+  home: { nat: port-restricted, uplink: street, inside: 10.9.0.0/24 }
+  street: { uplink: carrier, nat: full-cone }
+  carrier: {}
+  hotel: { nat: captive-portal }
+matrix:
+  carrier.nat: [cgnat, { preset: cgnat, hairpin: off }]
+  dave.nat: [open, symmetric, captive-portal]
+peers:
+  alice: { lan: home, start: 3s }
+  bob: { lan: carrier }
+  carol: { lan: hotel }
+transfer:
+  - { from: alice, to: bob, size: 1 KiB }
+  - { from: carol, to: dave, size: 1 KiB }
+steps:
+  - { after: 2s, log-in: hotel }
+  - { after: 4s, log-in: dave }
+  - { after: connected, forget: home }
+";
+
+    #[test]
+    fn routers_stand_outermost_first_whatever_the_order_of_the_file() {
+        let case = case("town[carrier.nat=cgnat,dave.nat=symmetric]");
+        let shown: Vec<(&str, &str, &str, Option<&str>)> = case
+            .routers
+            .iter()
+            .map(|router| {
+                (router.name.as_str(), router.shown.as_str(), router.label.as_str(), router.uplink.as_deref())
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("carrier", "carrier", "cgnat", None),
+                ("hotel", "hotel", "captive-portal", None),
+                ("street", "street", "full-cone", Some("carrier")),
+                ("home", "home", "port-restricted", Some("street")),
+                ("dave.router", "dave", "symmetric", None),
+            ]
+        );
+        assert_eq!(case.routers[3].inside.map(|range| range.to_string()).as_deref(), Some("10.9.0.0/24"));
+    }
+
+    #[test]
+    fn a_peer_stands_behind_the_router_of_its_network_or_its_own_or_none() {
+        let open = case("town[carrier.nat=cgnat-hairpin-off,dave.nat=open]");
+        let behind: Vec<(&str, Option<&str>, &str)> = open
+            .peers
+            .iter()
+            .map(|peer| (peer.name.as_str(), peer.router.as_deref(), peer.nat.label.as_str()))
+            .collect();
+        assert_eq!(
+            behind,
+            [
+                ("alice", Some("home"), "port-restricted"),
+                ("bob", Some("carrier"), "cgnat-hairpin-off"),
+                ("carol", Some("hotel"), "captive-portal"),
+                ("dave", None, "open"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_vantage_goes_from_the_inside_out_and_knows_who_has_logged_in() {
+        let case = case("town[carrier.nat=cgnat,dave.nat=open]");
+        let names = |index: usize| -> Vec<String> {
+            case.vantage(&case.peers[index]).routers.into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(0), ["home", "street", "carrier"]);
+        assert_eq!(case.behind(&case.peers[0]), "port-restricted behind full-cone behind cgnat");
+        assert_eq!(case.behind(&case.peers[3]), "open");
+        assert_eq!(names(3), [""; 0]);
+        let hotel = &case.vantage(&case.peers[2]).routers[0].1;
+        assert_eq!(hotel.egress, Egress::Everything);
+        assert_eq!(case.routers[1].nat.egress, Egress::Portal, "it is built closed all the same");
+    }
+
+    #[test]
+    fn nobody_logs_in_where_there_is_no_portal() {
+        let logins = |id: &str| -> Vec<String> {
+            let logins = case(id).steps.into_iter().filter(|step| matches!(step.verb, StepVerb::LogIn(_)));
+            logins.map(|step| step.verb.router().to_owned()).collect()
+        };
+        assert_eq!(logins("town[carrier.nat=cgnat,dave.nat=open]"), ["hotel"]);
+        assert_eq!(logins("town[carrier.nat=cgnat,dave.nat=captive-portal]"), ["hotel", "dave.router"]);
+    }
+
+    #[test]
+    fn the_default_times_count_from_the_login_or_the_start_whichever_is_later() {
+        let seconds = |id: &str| -> Vec<u64> {
+            case(id).sessions.iter().map(|session| session.expect.discovered_within.as_secs()).collect()
+        };
+        assert_eq!(seconds("town[carrier.nat=cgnat,dave.nat=open]"), [5 + 3, 5 + 2]);
+        assert_eq!(seconds("town[carrier.nat=cgnat,dave.nat=captive-portal]"), [5 + 3, 5 + 6]);
+    }
+
+    fn case(id: &str) -> Case {
+        let file = ScenarioFile::parse(Path::new("town.yaml"), TOWN.into()).unwrap();
+        let mut scenario: Scenario = check(&file, false).unwrap();
+        scenario.selected = vec![id.parse().unwrap()];
+        cases(&std::sync::Arc::new(scenario), 1, None).remove(0)
+    }
 }

@@ -70,6 +70,17 @@ impl Case {
         routers_of(&self.routers, peer)
     }
 
+    /// What a peer is behind, innermost first, for people: `port-restricted behind cgnat`.
+    pub fn behind(&self, peer: &CasePeer) -> String {
+        match self.routers_of(peer).as_slice() {
+            [] => peer.nat.label.clone(),
+            routers => {
+                let labels: Vec<&str> = routers.iter().map(|router| router.label.as_str()).collect();
+                labels.join(" behind ")
+            }
+        }
+    }
+
     /// Where a peer stands, as the oracle is asked: once everybody has logged in who is going to.
     pub fn vantage(&self, peer: &CasePeer) -> Vantage {
         vantage(&self.routers, &self.steps, peer)

@@ -89,6 +89,8 @@ struct NetworkFile {
     nat: Option<RouterNat>,
     /// The network that its router is behind. Left out: the internet.
     uplink: Option<PeerName>,
+    /// The IPv4 addresses of its inside. Left out: some that nobody else has.
+    inside: Option<Range>,
 }
 
 #[derive(JsonSchema)]
@@ -219,6 +221,14 @@ form!(
         "examples": ["connected", "50%", "5s"]
     })
 );
+form!(
+    Range,
+    json_schema!({
+        "type": "string",
+        "pattern": r"^(\d{1,3}\.){3}\d{1,3}/\d{1,2}$",
+        "examples": ["192.168.1.0/24"]
+    })
+);
 form!(PathName, json_schema!({ "type": "string", "enum": ["direct", "lan", "none"] }));
 form!(ViaName, json_schema!({ "type": "string", "enum": ["host", "srflx", "prflx"] }));
 form!(FileName, json_schema!({ "type": "string", "enum": ["identical"] }));
@@ -227,6 +237,7 @@ form!(FileName, json_schema!({ "type": "string", "enum": ["identical"] }));
 mod tests {
     use std::path::{Path, PathBuf};
 
+    use super::super::check::check;
     use super::super::file::{Node, ScenarioFile as File, Value as Yaml};
     use super::super::{LoadOptions, load, units};
     use super::*;
@@ -274,6 +285,53 @@ mod tests {
             agree(DURATION_PATTERN, units::duration(&text).map_or_else(too_fine, |_| true));
             agree(SIZE_PATTERN, units::size(&text).map_or_else(too_fine, |_| true));
         }
+    }
+
+    /// Keys of a `nat` map with values that are right and values that are not. None of them is impossible together:
+    /// what only `Nat::check` can tell a schema cannot.
+    const NAT_KEYS: [(&str, &[&str]); 12] = [
+        ("preset", &["open", "symmetric", "cgnat", "udp-blocked", "restricted-cone", "symmetrc"]),
+        ("mapping", &["endpoint-independent", "address-dependent", "none"]),
+        ("filtering", &["address-and-port-dependent", "7"]),
+        (
+            "allocation",
+            &["random", "{ blocks: 512 }", "{ blocks: 64, on-demand: on }", "{ on-demand: true }", "{}"],
+        ),
+        ("timeout", &["30s", "1.5 min", "30", "[]"]),
+        ("inbound-refresh", &["true", "off", "1", "maybe"]),
+        ("hairpin", &["off", "false", "internal", "true"]),
+        ("on-drop", &["reject", "true"]),
+        ("addresses", &["1", "0", "256", "1.5"]),
+        ("pooling", &["arbitrary", "~"]),
+        ("family", &["ipv4", "dual", "ipv5"]),
+        ("adresses", &["2"]),
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn the_schema_judges_every_nat_map_like_the_checker(
+            picked in proptest::collection::btree_map(0..NAT_KEYS.len(), 0usize..6, 0..5),
+            place in 0usize..3,
+        ) {
+            let entry = |(&key, &value): (&usize, &usize)| {
+                let (key, values) = NAT_KEYS[key];
+                format!("{key}: {}", values[value % values.len()])
+            };
+            let nat = picked.iter().map(entry).collect::<Vec<_>>().join(", ");
+            let places = [
+                format!("peers: {{ a: {{ nat: {{ {nat} }} }}, b: }}"),
+                format!("networks: {{ n: {{ nat: {{ {nat} }} }} }}\npeers: {{ a: {{ lan: n }}, b: }}"),
+                format!("matrix: {{ a.nat: [{{ {nat} }}, full-cone] }}\npeers: {{ b: }}"),
+            ];
+            let text = format!("name: some\n{}\nexpect: {{ between: [a, b] }}\n", places[place]);
+            let file = File::parse(Path::new("some.yaml"), text.as_str().into()).unwrap();
+            let is_valid = VALIDATOR.with(|validator| validator.is_valid(&json(&file.root)));
+            proptest::prop_assert_eq!(is_valid, check(&file, false).is_ok(), "{}", text);
+        }
+    }
+
+    thread_local! {
+        static VALIDATOR: jsonschema::Validator = jsonschema::draft7::new(&schema()).unwrap();
     }
 
     fn schema() -> Value {

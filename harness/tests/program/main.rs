@@ -9,5 +9,6 @@ mod command_line;
 mod lifecycle;
 mod matrix;
 mod natlab;
+mod shell;
 mod smoke;
 mod terminal;

@@ -13,7 +13,7 @@ use super::natlab::{Natlab, PROGRAM, ROOT};
 
 /// Nothing that works is silent for so long, milliseconds.
 const HANGS: u16 = 60_000;
-const CTRL_C: &[u8] = b"\x03";
+pub(super) const CTRL_C: &[u8] = b"\x03";
 
 #[test]
 fn a_terminal_shows_bars_and_the_lines_of_cases_and_may_change_its_size() {
@@ -44,22 +44,27 @@ fn ctrl_c_typed_into_the_terminal_ends_the_run() {
 }
 
 /// natlab on a terminal of its own.
-struct Terminal {
+pub(super) struct Terminal {
     child: Child,
     screen: File,
-    keyboard: File,
-    shown: String,
+    pub(super) keyboard: File,
+    pub(super) shown: String,
     name: OwnedFd,
 }
 
 impl Terminal {
     fn run(natlab: &Natlab, arguments: &[&str]) -> Terminal {
-        let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(Some(&size), None).unwrap();
-        let end = || Stdio::from(pty.slave.try_clone().unwrap());
         let mut command = Command::new("setsid");
         // Waits for nothing and forks only where it must: the child is natlab itself, and leads the terminal.
         command.args(["--ctty", PROGRAM, "run"]).args(arguments).arg("--out").arg(natlab.out());
+        Terminal::of(command)
+    }
+
+    /// Starts a command that makes the terminal its own; it would hold the terminal for as long as it is kept.
+    pub(super) fn of(mut command: Command) -> Terminal {
+        let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
+        let end = || Stdio::from(pty.slave.try_clone().unwrap());
         command.current_dir(ROOT).env_remove("CI").env_remove("NO_COLOR").env("TERM", "xterm");
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         let screen = File::from(pty.master);
@@ -73,7 +78,7 @@ impl Terminal {
     }
 
     /// Reads until this is on the screen.
-    fn until(&mut self, words: &str) {
+    pub(super) fn until(&mut self, words: &str) {
         while !self.shown.contains(words) {
             assert!(self.read_some(), "{words:?} is not in {:?}", self.shown);
         }
@@ -99,7 +104,7 @@ impl Terminal {
     }
 
     /// Closes this end of the terminal's name, reads what is left, and gives the exit code.
-    fn ends(&mut self) -> Option<i32> {
+    pub(super) fn ends(&mut self) -> Option<i32> {
         self.name = self.screen.try_clone().unwrap().into();
         while self.read_some() {}
         self.child.wait().unwrap().code()

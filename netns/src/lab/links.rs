@@ -1,6 +1,7 @@
 //! The links of a lab: every node's outward link, its addresses, and the way to what is plugged into it.
 
 use std::net::IpAddr;
+use std::sync::mpsc::Receiver;
 
 use super::settings;
 use crate::address::{Kind, OUTWARD, Place, Plan};
@@ -9,15 +10,23 @@ use crate::netlink::route;
 use crate::netlink::wire::Batch;
 use crate::node::Node;
 
-/// Links, addresses and routes of all nodes; returns when every link sends and every address
-/// receives. The calling thread ends in any of them.
-pub(super) fn link(plan: &Plan, nodes: &[Node], kernel_has_v6: bool) -> Result<(), Error> {
-    for (index, node) in nodes.iter().enumerate() {
+/// Links, addresses and routes of all nodes, each as soon as there it is; returns them when every link sends and every
+/// address receives. The calling thread ends in any of them.
+pub(super) fn link(plan: &Plan, made: Receiver<Node>, kernel_has_v6: bool) -> Result<Vec<Node>, Error> {
+    let mut nodes: Vec<Node> = Vec::with_capacity(plan.places.len());
+    for node in made {
+        let index = nodes.len();
+        if let Some(uplink) = nodes.get(plan.places[index].uplink) {
+            let mut batch = Batch::new();
+            plug_in(&mut batch, plan, index, &node, kernel_has_v6);
+            uplink.route.commit(batch)?;
+        }
         let mut batch = Batch::new();
         configure(&mut batch, plan, index, kernel_has_v6);
-        plug_in(&mut batch, plan, index, nodes, kernel_has_v6);
         node.route.commit(batch)?;
-        let place = &plan.places[index];
+        nodes.push(node);
+    }
+    for (place, node) in plan.places.iter().zip(&nodes) {
         if place.has_v6() && place.kind != Kind::Host {
             node.enter()?;
             settings::forward_v6()?;
@@ -28,10 +37,10 @@ pub(super) fn link(plan: &Plan, nodes: &[Node], kernel_has_v6: bool) -> Result<(
         route::await_running(&node.route, &plan.ports(index))?;
         route::await_local(&node.route, &plan.places[index].own_v6())?;
     }
-    Ok(())
+    Ok(nodes)
 }
 
-/// Addresses and routes of the outward link (which exists: uplinks come first), and the loopback.
+/// Addresses and routes of the outward link, and the loopback.
 fn configure(batch: &mut Batch, plan: &Plan, index: usize, kernel_has_v6: bool) {
     let place = &plan.places[index];
     route::up(batch, route::LOOPBACK);
@@ -72,29 +81,27 @@ fn configure(batch: &mut Batch, plan: &Plan, index: usize, kernel_has_v6: bool) 
     }
 }
 
-/// The links of what is plugged into this place, with the way to each and to what is beyond it.
-fn plug_in(batch: &mut Batch, plan: &Plan, index: usize, nodes: &[Node], kernel_has_v6: bool) {
-    for &child in &plan.places[index].plugged {
-        let place = &plan.places[child];
-        let end = |at_uplink| route::End {
-            name: if at_uplink { format!("port{}", place.port) } else { "outward".to_owned() },
-            index: if at_uplink { place.port } else { OUTWARD },
-            mac: Plan::mac(child, at_uplink),
-        };
-        route::veth(batch, &end(true), &end(false), nodes[child].namespace());
-        if kernel_has_v6 {
-            // In time: a link without a carrier makes no addresses, and it has none until its other end is up.
-            route::no_link_local(batch, place.port);
-        }
-        route::forward(batch, place.port, false);
-        for &address in &place.addresses {
-            route::host_route(batch, place.port, address);
-            route::neighbour(batch, place.port, address, Plan::mac(child, false));
-        }
-        for beyond in plan.beyond(child) {
-            if let Some(by) = first_like(place, beyond.0) {
-                route::route_by(batch, place.port, beyond, by);
-            }
+/// At its uplink: the link of a node, with the way to it and to what is beyond it.
+fn plug_in(batch: &mut Batch, plan: &Plan, index: usize, node: &Node, kernel_has_v6: bool) {
+    let place = &plan.places[index];
+    let end = |at_uplink| route::End {
+        name: if at_uplink { format!("port{}", place.port) } else { "outward".to_owned() },
+        index: if at_uplink { place.port } else { OUTWARD },
+        mac: Plan::mac(index, at_uplink),
+    };
+    route::veth(batch, &end(true), &end(false), node.namespace());
+    if kernel_has_v6 {
+        // In time: a link without a carrier makes no addresses, and it has none until its other end is up.
+        route::no_link_local(batch, place.port);
+    }
+    route::forward(batch, place.port, false);
+    for &address in &place.addresses {
+        route::host_route(batch, place.port, address);
+        route::neighbour(batch, place.port, address, Plan::mac(index, false));
+    }
+    for beyond in plan.beyond(index) {
+        if let Some(by) = first_like(place, beyond.0) {
+            route::route_by(batch, place.port, beyond, by);
         }
     }
 }

@@ -114,9 +114,7 @@ impl Router {
         if self.nat.egress != Egress::Portal {
             return Err(Error::NoPortal);
         }
-        self.tables
-            .iter()
-            .try_for_each(|table| nftables::flush(&self.netfilter, table.family, ruleset::PORTAL))
+        nftables::flush(&self.netfilter, &self.tables, ruleset::PORTAL)
     }
 
     /// What it has dropped since it was built or rebooted.
@@ -133,8 +131,9 @@ impl Router {
     /// Its mappings as they are now; the flows of what it does not translate, too.
     pub fn mappings(&self) -> Result<MappingTable, Error> {
         let mut all = MappingTable::default();
-        for &Table { family, .. } in &self.tables {
-            let elements = |set| nftables::elements(&self.netfilter, family, set);
+        for table in &self.tables {
+            let family = table.family;
+            let elements = |set| nftables::elements(&self.netfilter, table, set);
             all = all.and(match (family, self.nat.translation) {
                 (Family::Ipv6, _) | (_, Translation::None) => {
                     firewall::mappings(&self.nat, family, &elements(firewall::FLOWS)?)
@@ -145,7 +144,7 @@ impl Router {
                 }
                 (Family::Ipv4, Translation::Modelled) => {
                     let (mappings, filter) = (elements(ruleset::MAPPINGS)?, elements(ruleset::FILTER)?);
-                    MappingTable::read(&self.nat, self.outside(), &mappings, &filter)
+                    MappingTable::read(&self.nat, &mappings, &filter)
                 }
             });
         }

@@ -69,6 +69,13 @@ pub(super) fn forward_v6() -> Result<(), Error> {
     write("ipv6/conf/all/forwarding", "1")
 }
 
+/// Lets the namespace of the calling thread answer every packet that it refuses with an ICMP error; the kernel would
+/// answer one a second.
+pub(super) fn answer_without_limit(place: &Place) -> Result<(), Error> {
+    write("ipv4/icmp_ratemask", "0")?;
+    if place.has_v6() { write("ipv6/icmp/ratelimit", "0") } else { Ok(()) }
+}
+
 /// Those of the settings that are not as wanted.
 fn differing(wanted: &[(&'static str, &'static str)]) -> Result<Vec<(&'static str, &'static str)>, Error> {
     let mut differing = Vec::new();

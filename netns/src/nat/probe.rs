@@ -184,19 +184,8 @@ fn ask_all(
 /// Expects the destinations in the order of `observe`: around the square of addresses and ports.
 fn classify(observations: &[Observation]) -> Result<Mapping, ProbeError> {
     let mapped: Vec<SocketAddrV4> = observations.iter().map(|seen| seen.mapped).collect();
-    let inconsistent = || ProbeError::Inconsistent { observations: observations.to_vec() };
-    let &[near, far, far_other_port, near_other_port] = mapped.as_slice() else {
-        return Err(inconsistent());
-    };
-    let mut distinct = mapped.clone();
-    distinct.sort_unstable();
-    distinct.dedup();
-    match distinct.len() {
-        1 => Ok(Mapping::EndpointIndependent),
-        2 if near == near_other_port && far == far_other_port => Ok(Mapping::AddressDependent),
-        4 => Ok(Mapping::AddressAndPortDependent),
-        _ => Err(inconsistent()),
-    }
+    Mapping::of_square(&mapped)
+        .ok_or_else(|| ProbeError::Inconsistent { observations: observations.to_vec() })
 }
 
 /// The filtering tests of RFC 5780 section 4.4, on one socket that only ever sends to `server`.

@@ -5,6 +5,7 @@ pub(crate) mod firewall;
 pub(crate) mod masquerade;
 mod modelled;
 mod packet;
+mod policy;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::table::Protocol;
 use super::{Nat, Translation};
 use crate::error::Error;
-use crate::netlink::nftables::{Expr, Family, Table, Verdict};
+use crate::netlink::nftables::{Chain, Expr, Family, Set, Table, Verdict};
 
 /// Names that others read.
 pub(crate) const MAPPINGS: &str = "mappings";
@@ -32,8 +33,6 @@ const COUNTERS: [&str; 4] = [FILTERED, EXHAUSTED, UNTRANSLATABLE, REFUSED];
 /// The chain that a captive portal closes the router with; empty once somebody has logged in.
 pub(crate) const PORTAL: &str = "portal";
 
-/// RFC 4787 REQ-5: two minutes or more.
-const UDP_LIFETIME: Duration = Duration::from_secs(120);
 /// RFC 5382 REQ-5: 2 hours 4 minutes once established, 4 minutes before and after.
 const TCP_ESTABLISHED: Duration = Duration::from_secs(2 * 3600 + 4 * 60);
 const TCP_TRANSITORY: Duration = Duration::from_secs(4 * 60);
@@ -44,9 +43,9 @@ const CLAIM_LIFETIME: Duration = Duration::from_secs(1);
 
 /// The lifetime that a mapping got when it was last refreshed: the shortest that is not yet over. (The kernel tells
 /// only what is left of it.)
-pub(crate) fn lifetime(protocol: Protocol, left: Duration) -> Duration {
+pub(crate) fn lifetime(nat: &Nat, protocol: Protocol, left: Duration) -> Duration {
     match protocol {
-        Protocol::Udp => UDP_LIFETIME,
+        Protocol::Udp => nat.timeout,
         Protocol::Echo => ECHO_LIFETIME,
         Protocol::Tcp if left <= TCP_TRANSITORY => TCP_TRANSITORY,
         Protocol::Tcp => TCP_ESTABLISHED,
@@ -63,9 +62,9 @@ pub(crate) fn rules(
 ) -> Result<Vec<Table>, Error> {
     nat.check().map_err(|impossible| Error::Topology(impossible.to_string()))?;
     let mut tables = Vec::new();
-    if let (Some(&outside), Some(_inside)) = (outsides.first(), inside) {
+    if let (Some(&outside), Some(inside)) = (outsides.first(), inside) {
         tables.push(match nat.translation {
-            Translation::Modelled => modelled::table(nat, outside, outside_link),
+            Translation::Modelled => modelled::table(nat, outsides, outside_link, inside),
             Translation::None => firewall::table(nat, Family::Ipv4, outside_link),
             Translation::Masquerade { input_drop } => masquerade::table(input_drop, outside, outside_link),
         });
@@ -76,6 +75,20 @@ pub(crate) fn rules(
     Ok(tables)
 }
 
-fn refuse(counter: &'static str) -> Vec<Expr> {
-    vec![Expr::Count(counter), Expr::Verdict(Verdict::Drop)]
+/// Tables are walked at the priority of `raw`: before anything else could look at a packet.
+const RAW: i32 = -300;
+
+fn chain(name: &'static str, rules: Vec<Vec<Expr>>) -> Chain {
+    Chain { name, hook: None, rules }
+}
+
+/// A set that rules add to.
+fn growing(name: &'static str, key: u32, value: Option<u32>, lifetime: Option<Duration>) -> Set {
+    Set { name, key, value, lifetime, constant: Vec::new() }
+}
+
+/// A rule: the verdict where the conditions hold.
+fn then(mut conditions: Vec<Expr>, verdict: Verdict) -> Vec<Expr> {
+    conditions.push(Expr::Verdict(verdict));
+    conditions
 }

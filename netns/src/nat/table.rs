@@ -31,6 +31,8 @@ pub struct Entry {
     pub remote: Option<SocketAddr>,
     /// How long since it was last refreshed.
     pub idle: Duration,
+    /// How much longer it lives without a refresh.
+    pub left: Duration,
     /// How many packets it has carried, where the kernel counts them.
     pub packets: Option<u64>,
     /// Whose packets the filter admits (port 0: any port); `None` where anybody's.
@@ -45,15 +47,15 @@ pub struct MappingTable {
 }
 
 impl MappingTable {
-    pub(crate) fn read(nat: &Nat, outside: Ipv4Addr, mappings: &[Element], filter: &[Element]) -> Self {
-        let admitted: Vec<(Protocol, u16, SocketAddrV4)> = filter
+    pub(crate) fn read(nat: &Nat, mappings: &[Element], filter: &[Element]) -> Self {
+        let admitted: Vec<(Protocol, SocketAddrV4, SocketAddrV4)> = filter
             .iter()
             .filter_map(|element| {
                 let key = &element.key;
                 Some((
                     protocol(key)?,
-                    port(key, 4)?,
-                    SocketAddrV4::new(address(key, 8)?, port(key, 12).unwrap_or(0)),
+                    SocketAddrV4::new(address(key, 4)?, port(key, 8)?),
+                    SocketAddrV4::new(address(key, 12)?, port(key, 16).unwrap_or(0)),
                 ))
             })
             .collect();
@@ -61,22 +63,25 @@ impl MappingTable {
             .iter()
             .filter_map(|element| {
                 let key = &element.key;
-                let (protocol, outside_port) = (protocol(key)?, port(&element.value, 0)?);
+                let protocol = protocol(key)?;
+                let outside = SocketAddrV4::new(address(&element.value, 0)?, port(&element.value, 4)?);
                 let mut admits: Vec<SocketAddr> = admitted
                     .iter()
-                    .filter(|&&(of, at, _)| (of, at) == (protocol, outside_port))
+                    .filter(|&&(of, at, _)| (of, at) == (protocol, outside))
                     .map(|&(_, _, remote)| remote.into())
                     .collect();
                 admits.sort();
                 Some(Entry {
                     protocol,
                     inside: SocketAddrV4::new(address(key, 4)?, port(key, 8)?).into(),
-                    outside: SocketAddrV4::new(outside, outside_port).into(),
+                    outside: outside.into(),
                     remote: match nat.mapping {
                         Mapping::EndpointIndependent => None,
                         _ => Some(SocketAddrV4::new(address(key, 12)?, port(key, 16).unwrap_or(0)).into()),
                     },
-                    idle: ruleset::lifetime(protocol, element.expires_in).saturating_sub(element.expires_in),
+                    idle: ruleset::lifetime(nat, protocol, element.expires_in)
+                        .saturating_sub(element.expires_in),
+                    left: element.expires_in,
                     packets: None,
                     admits: (nat.filtering != Filtering::EndpointIndependent).then_some(admits),
                 })

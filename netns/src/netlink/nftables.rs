@@ -84,12 +84,15 @@ pub(crate) fn replace(socket: &Socket, tables: &[Table]) -> Result<(), Error> {
     })
 }
 
-/// Ends all rules of a chain; the chain itself stays, and lets everything through.
-pub(crate) fn flush(socket: &Socket, family: Family, chain: &str) -> Result<(), Error> {
+/// Ends all rules of a chain in every table that has it; the chain itself stays, and lets everything through.
+pub(crate) fn flush(socket: &Socket, tables: &[Table], chain: &str) -> Result<(), Error> {
+    let having = tables.iter().filter(|table| table.chains.iter().any(|has| has.name == chain));
     transaction(socket, |batch| {
-        message(batch, family, format!("flush chain {chain}"), DELRULE, 0, |w| {
-            w.text(1, TABLE).text(2, chain);
-        });
+        for table in having {
+            message(batch, table.family, format!("flush chain {chain}"), DELRULE, 0, |w| {
+                w.text(1, TABLE).text(2, chain);
+            });
+        }
     })
 }
 
@@ -119,13 +122,16 @@ pub(crate) fn packets(socket: &Socket, tables: &[Table], counter: &str) -> Resul
     Ok(packets)
 }
 
-/// The elements of a set.
-pub(crate) fn elements(socket: &Socket, family: Family, set: &str) -> Result<Vec<Element>, Error> {
+/// The elements of a set; none where the table has no such set.
+pub(crate) fn elements(socket: &Socket, table: &Table, set: &str) -> Result<Vec<Element>, Error> {
+    let mut found = Vec::new();
+    if !table.sets.iter().any(|has| has.name == set) {
+        return Ok(found);
+    }
     let mut batch = Batch::new();
-    message(&mut batch, family, format!("list set {set}"), GETSETELEM, NLM_F_DUMP, |w| {
+    message(&mut batch, table.family, format!("list set {set}"), GETSETELEM, NLM_F_DUMP, |w| {
         w.text(1, TABLE).text(2, set);
     });
-    let mut found = Vec::new();
     socket.dump(batch, |_, payload| {
         let list = payload.get(4..).and_then(|attributes| wire::attribute(attributes, 3)).unwrap_or_default();
         found.extend(wire::attributes(list).filter_map(|(_, element)| Element::decode(element)));

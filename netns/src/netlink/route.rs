@@ -187,6 +187,14 @@ fn specify(batch: &mut Batch, what: String, index: u32, family: AfSpecUnspec) {
 
 /// Gives a link an address of its own, without a subnet.
 pub(crate) fn address(batch: &mut Batch, index: u32, address: IpAddr) {
+    own(batch, index, address);
+    if address.is_ipv6() {
+        // The kernel makes a route of it, without which nothing is received, in a work queue some time later.
+        local_route(batch, index, address);
+    }
+}
+
+fn own(batch: &mut Batch, index: u32, address: IpAddr) {
     let mut message = AddressMessage::default();
     message.header.family = family(address);
     message.header.prefix_len = whole(address);
@@ -215,6 +223,17 @@ pub(crate) fn neighbour(batch: &mut Batch, index: u32, address: IpAddr, mac: Mac
         NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
     ];
     push(batch, format!("add neighbour {address}"), RTM_NEWNEIGH, NLM_F_CREATE_EXCL, &message);
+}
+
+/// What is for this node itself.
+fn local_route(batch: &mut Batch, index: u32, address: IpAddr) {
+    const LOCAL_TABLE: u8 = 255;
+    let mut message = route(address, RouteScope::Host);
+    message.header.table = LOCAL_TABLE;
+    message.header.kind = RouteType::Local;
+    message.header.destination_prefix_length = whole(address);
+    message.attributes = vec![RouteAttribute::Destination(address.into()), RouteAttribute::Oif(index)];
+    push(batch, format!("receive what is for {address}"), RTM_NEWROUTE, NLM_F_CREATE_EXCL, &message);
 }
 
 /// One host at the other end of a link.

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use netns::lab::{Drops, Lab, Router};
-use netns::nat::Preset;
+use netns::nat::{Nat, Preset};
 use netns::node::Node;
 use netns::topology::{Topology, Uplink};
 use nix::sys::socket::{
@@ -26,7 +26,11 @@ pub(crate) struct Home {
 impl Home {
     /// A router of this kind with these hosts.
     pub(crate) fn new(kind: Preset, hosts: &[&str]) -> Self {
-        let nat = kind.nat().unwrap();
+        Self::of(kind.nat().unwrap(), hosts)
+    }
+
+    /// A router that does this, with these hosts.
+    pub(crate) fn of(nat: Nat, hosts: &[&str]) -> Self {
         let mut topology = Topology::default().router("home", Uplink::Internet, nat).server("server", 2);
         for host in hosts {
             topology = topology.host(host, "home".into());

@@ -7,6 +7,8 @@
 
 mod contention;
 mod filtering;
+mod firewall;
+mod firewall_v6;
 mod hairpin;
 mod home;
 mod icmp;

@@ -110,7 +110,7 @@ fn a_protocol_without_ports_is_refused_and_counted_both_ways() {
 }
 
 /// Cuts the payload of an IP packet into three.
-fn fragments(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn fragments(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<Vec<u8>> {
     const PIECE: usize = 1008;
     const MORE: u16 = 0x2000;
     let cut = |(index, piece): (usize, &[u8])| {
@@ -127,7 +127,7 @@ fn fragments(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<Vec
 }
 
 #[track_caller]
-fn assert_heard(socket: &UdpSocket, text: &[u8]) -> std::net::SocketAddrV4 {
+pub(crate) fn assert_heard(socket: &UdpSocket, text: &[u8]) -> std::net::SocketAddrV4 {
     let mut heard = vec![0; 65_536];
     let (length, from) = socket.recv_from(&mut heard).expect("the datagram arrives");
     assert!(&heard[..length] == text);

@@ -51,7 +51,7 @@ fn the_same_range_on_every_layer_is_told_apart() {
     setsockopt(&other_home, sockopt::BindToDevice, &"outward".into()).unwrap();
     let mappings = lab.router("home").unwrap().mappings().unwrap();
     let carols = mappings.entries.iter().find(|entry| entry.inside.ip() == address("carol")).unwrap();
-    tell(&other_home, carols.outside.into(), "from a number of yours");
+    tell(&other_home, carols.outside, "from a number of yours");
     assert_eq!(
         hear(&carol),
         ("from a number of yours".to_owned(), SocketAddr::from((address("alice"), PORT)))

@@ -9,6 +9,7 @@ mod ipv6;
 mod lan;
 mod layers;
 mod pool;
+mod stun;
 mod wire;
 
 #[ctor::ctor(unsafe)]

@@ -13,7 +13,8 @@ const OUTSTANDING: usize = 128;
 
 /// What is known of the candidates on both sides, and what passed between them.
 pub(super) struct Checks {
-    base: SocketAddr,
+    /// One for each address family, the main one first.
+    bases: Vec<SocketAddr>,
     reflexive: Vec<SocketAddr>,
     remotes: Vec<Remote>,
     selected: Option<SocketAddr>,
@@ -35,13 +36,19 @@ struct Remote {
 }
 
 impl Checks {
-    pub(super) fn new(base: SocketAddr) -> Self {
-        Self { base, reflexive: Vec::new(), remotes: Vec::new(), selected: None, failed: false }
+    pub(super) fn new(bases: &[SocketAddr]) -> Self {
+        Self {
+            bases: bases.to_vec(),
+            reflexive: Vec::new(),
+            remotes: Vec::new(),
+            selected: None,
+            failed: false,
+        }
     }
 
     /// A STUN server saw the socket at `address`. False where that is no news.
     pub(super) fn add_reflexive(&mut self, address: SocketAddr) -> bool {
-        let new = address != self.base && !self.reflexive.contains(&address);
+        let new = !self.bases.contains(&address) && !self.reflexive.contains(&address);
         if new {
             self.reflexive.push(address);
         }
@@ -103,13 +110,14 @@ impl Checks {
     pub(super) fn selected(&self) -> Option<(Candidate, Candidate)> {
         let address = self.selected?;
         let remote = self.remotes.iter().find(|remote| remote.address == address)?;
+        let base = self.base_towards(address);
         let local = match remote.mapped {
-            Some(seen) if seen != self.base => {
+            Some(seen) if seen != base => {
                 let known = self.reflexive.contains(&seen);
                 let kind = if known { CandidateType::Srflx } else { CandidateType::Prflx };
-                candidate(kind, seen, Some(self.base))
+                candidate(kind, seen, Some(base))
             }
-            _ => candidate(CandidateType::Host, self.base, None),
+            _ => candidate(CandidateType::Host, base, None),
         };
         Some((local, remote.candidate.clone()))
     }
@@ -119,10 +127,16 @@ impl Checks {
         self.remotes.iter().filter_map(|remote| remote.shortest).min()
     }
 
-    /// All pairs: there is one base, so one pair for each remote candidate.
+    /// All pairs: there is one base in each family, so one pair for each remote candidate.
     pub(super) fn pairs(&self) -> Vec<CheckedPair> {
-        let local = candidate(CandidateType::Host, self.base, None);
-        self.remotes.iter().map(|remote| self.pair(local.clone(), remote)).collect()
+        let local = |remote: &Remote| candidate(CandidateType::Host, self.base_towards(remote.address), None);
+        self.remotes.iter().map(|remote| self.pair(local(remote), remote)).collect()
+    }
+
+    fn base_towards(&self, remote: SocketAddr) -> SocketAddr {
+        let base = self.bases.iter().find(|base| base.is_ipv4() == remote.is_ipv4());
+        // There are no remotes of a family without a base.
+        *base.unwrap_or(&self.bases[0])
     }
 
     fn pair(&self, local: Candidate, remote: &Remote) -> CheckedPair {
@@ -194,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_check_counts_once_the_kernel_took_it_and_its_answer_only_if_it_was_asked_for() {
-        let mut checks = Checks::new(at(BASE));
+        let mut checks = Checks::new(&[at(BASE)]);
         let now = Instant::now();
         checks.add_remote(at(PARTNER), candidate(CandidateType::Srflx, at(PARTNER), None));
         assert_eq!(checks.pairs()[0].state, PairState::Waiting);
@@ -211,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_failure_of_ice_fails_the_pairs_that_were_checked_in_vain_only() {
-        let mut checks = Checks::new(at(BASE));
+        let mut checks = Checks::new(&[at(BASE)]);
         checks.sent(at(PARTNER), &request(1), true, Instant::now());
         checks.add_remote(at("203.0.113.8:1"), candidate(CandidateType::Host, at("203.0.113.8:1"), None));
         checks.fail();
@@ -226,7 +240,7 @@ mod tests {
             ("198.51.100.1:7000", CandidateType::Srflx),
             ("198.51.100.1:7001", CandidateType::Prflx),
         ] {
-            let mut checks = Checks::new(at(BASE));
+            let mut checks = Checks::new(&[at(BASE)]);
             let now = Instant::now();
             assert!(checks.add_reflexive(at("198.51.100.1:7000")));
             checks.sent(at(PARTNER), &request(1), true, now);
@@ -240,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_candidate_met_before_it_was_told_takes_the_type_it_is_told_with() {
-        let mut checks = Checks::new(at(BASE));
+        let mut checks = Checks::new(&[at(BASE)]);
         checks.received(at(PARTNER), &request(1), Instant::now());
         assert_eq!(checks.pairs()[0].remote.kind, CandidateType::Prflx);
         checks.select(at(PARTNER));
@@ -254,8 +268,22 @@ mod tests {
 
     #[test]
     fn a_reflexive_address_equal_to_the_base_is_no_candidate() {
-        let mut checks = Checks::new(at(BASE));
+        let mut checks = Checks::new(&[at(BASE)]);
         assert!(!checks.add_reflexive(at(BASE)));
+    }
+
+    #[test]
+    fn each_family_has_its_own_base() {
+        const OTHERS: &str = "[2001:db8::7]:6000";
+        let mut checks = Checks::new(&[at("[2001:db8::2]:5000"), at(BASE)]);
+        for remote in [PARTNER, OTHERS] {
+            checks.sent(at(remote), &request(1), true, Instant::now());
+        }
+        let locals: Vec<String> = checks.pairs().into_iter().map(|pair| pair.local.address).collect();
+        assert_eq!(locals, ["10.0.0.2", "2001:db8::2"]);
+        checks.received(at(OTHERS), &success(1, "[2001:db8::2]:5000"), Instant::now());
+        checks.select(at(OTHERS));
+        assert_eq!(checks.selected().unwrap().0.kind, CandidateType::Host);
     }
 
     fn at(address: &str) -> SocketAddr {

@@ -16,19 +16,21 @@ impl Agent {
         if let Err(error) = self.ice.gather_candidates() {
             let _ = self.happenings.send(Happening::GatheringTrouble(error.to_string()));
         }
-        let base = self.socket.base();
-        let same_family = self.settings.stun.iter().filter(|server| server.is_ipv4() == base.is_ipv4());
-        let asked = same_family.enumerate().map(|(number, &server)| self.ask(number, server));
+        let based = self.settings.stun.iter().filter_map(|&server| {
+            let base = self.socket.base_towards(server)?;
+            Some((server, base))
+        });
+        let asked = based.enumerate().map(|(number, (server, base))| self.ask(number, server, base));
         let mut hosts = self.hosts_gathered.clone();
         let hosts = async { hosts.wait_for(|gathered| *gathered).await.is_ok() };
         join(join_all(asked), hosts).await;
         let _ = self.happenings.send(Happening::GatheringEnded);
     }
 
-    async fn ask(&self, number: usize, server: SocketAddr) {
+    async fn ask(&self, number: usize, server: SocketAddr, base: SocketAddr) {
         let happening = match self.socket.ask(server).await {
             Ok(seen) if self.socket.checks().add_reflexive(seen) => {
-                let candidate = candidate(CandidateType::Srflx, seen, Some(self.socket.base()));
+                let candidate = candidate(CandidateType::Srflx, seen, Some(base));
                 let line = reflexive_line(number, &candidate);
                 Happening::Gathered(candidate, Some(line))
             }
@@ -39,17 +41,22 @@ impl Agent {
     }
 }
 
-/// Tells of host candidates as they are found, and in the end that there are no more.
+/// Tells of host candidates when the library has its one, which stands for all bases, and in the end that there are no
+/// more.
 pub(super) fn watch_hosts(
     ice: &ice::agent::Agent,
+    bases: &[SocketAddr],
     happenings: &mpsc::UnboundedSender<Happening>,
 ) -> watch::Receiver<bool> {
     let (gathered, watched) = watch::channel(false);
-    let tell = happenings.clone();
+    let (tell, bases) = (happenings.clone(), bases.to_vec());
     ice.on_candidate(Box::new(move |found| {
         match found {
-            Some(found) => {
-                let _ = tell.send(Happening::Gathered(described(&*found), None));
+            Some(_) => {
+                for &base in &bases {
+                    let host = candidate(CandidateType::Host, base, None);
+                    let _ = tell.send(Happening::Gathered(host, None));
+                }
             }
             None => drop(gathered.send(true)),
         }
@@ -77,19 +84,29 @@ pub(super) fn described(candidate: &(impl ice::candidate::Candidate + ?Sized)) -
     }
 }
 
-/// The line of the one host candidate. It is known before anything is sent, so the description carries it: a check that
-/// overtook it would make it peer-reflexive.
-pub(super) fn host_line(base: SocketAddr) -> String {
-    // RFC 8445 section 5.1.2.1: type preference 126, local preference the highest, component 1.
-    let priority = (126_u32 << 24) + (65_535 << 8) + 255;
-    format!("candidate:1 1 udp {priority} {} {} typ host", base.ip(), base.port())
+/// The lines of the host candidates, one for each base. They are known before anything is sent, so the description
+/// carries them: a check that overtook one would make it peer-reflexive.
+pub(super) fn host_lines(bases: &[SocketAddr]) -> Vec<String> {
+    let line = |(number, base): (usize, &SocketAddr)| {
+        let (foundation, priority) = (HOST_FOUNDATIONS[number], priority(126, number));
+        format!("candidate:{foundation} 1 udp {priority} {} {} typ host", base.ip(), base.port())
+    };
+    bases.iter().take(HOST_FOUNDATIONS.len()).enumerate().map(line).collect()
+}
+
+/// Of the main base and of the one of the other family; those of server-reflexive candidates lie between.
+const HOST_FOUNDATIONS: [u32; 2] = [1, 1_000];
+
+/// RFC 8445 section 5.1.2.1, component 1; the `number`th base of a peer has the `number`th highest local preference, so
+/// that IPv6 is tried first (RFC 8421 section 4).
+fn priority(type_preference: u32, number: usize) -> u32 {
+    (type_preference << 24) + ((65_535 - number as u32) << 8) + 255
 }
 
 /// The line of RFC 8839 section 5.1 for the `number`th STUN server; the library writes only those that it gathered
 /// itself.
 fn reflexive_line(number: usize, candidate: &Candidate) -> String {
-    // As above, with type preference 100.
-    let priority = (100_u32 << 24) + (65_535 << 8) + 255;
+    let priority = priority(100, 0);
     let Candidate { address, port, .. } = candidate;
     let related = candidate.related_address.as_deref().unwrap_or_default();
     let related_port = candidate.related_port.unwrap_or_default();

@@ -1,26 +1,23 @@
-//! The one UDP socket of a session. Host and server-reflexive candidates share it, as browsers do, so a NAT mapping is
-//! tested on the port that carries the data; and everything that passes can be counted.
+//! The one socket of a session, whatever address families it has. Host and server-reflexive candidates share it, as
+//! browsers do, so a NAT mapping is tested on the port that carries the data; and everything that passes is counted.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use nix::sys::socket::{getsockopt, setsockopt, sockopt};
-use tokio::net::UdpSocket;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use webrtc::ice::udp_mux::UDPMux;
 use webrtc::util::{Conn, Error};
 
 use super::checks::Checks;
+use super::disguise::{self, Disguise};
 use super::stun::{self, MessageKind, TransactionId};
-
-/// Bytes of receive buffer to ask for: the default of 208 KiB loses packets of a fast sender.
-const RECEIVE_BUFFER: usize = 4 << 20;
+use super::udp::Udp;
 
 /// Longest datagram of any interest: SCTP over DTLS stays far below.
 const DATAGRAM: usize = 8_192;
@@ -38,8 +35,10 @@ const STUN_WAITS: [Duration; 6] = [
 
 /// See the charter.
 pub(super) struct Socket {
-    udp: UdpSocket,
-    base: SocketAddr,
+    udp: Udp,
+    disguise: Disguise,
+    /// What answers to checks are signed with.
+    password: OnceLock<String>,
     checks: Mutex<Checks>,
     /// Who waits for which answer of a STUN server.
     asked: Mutex<HashMap<TransactionId, oneshot::Sender<SocketAddr>>>,
@@ -50,18 +49,17 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Opens a socket at `address`.
-    pub(super) async fn bind(address: IpAddr) -> io::Result<Self> {
-        let udp = UdpSocket::bind((address, 0)).await?;
-        // With privileges the limit of net.core.rmem_max does not count; without, the kernel gives what it allows.
-        if setsockopt(&udp, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-            setsockopt(&udp, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
-        }
-        let base = udp.local_addr()?;
+    /// Opens a socket at these addresses, of which each has a family of its own. Of two, the IPv6 one is the main one:
+    /// that is the family which can stand for both.
+    pub(super) async fn bind(addresses: &[IpAddr]) -> io::Result<Self> {
+        let mut addresses = addresses.to_vec();
+        addresses.sort_by_key(IpAddr::is_ipv4);
+        let udp = Udp::bind(&addresses).await?;
         Ok(Self {
+            disguise: Disguise(udp.bases().len() > 1),
+            password: OnceLock::new(),
+            checks: Mutex::new(Checks::new(udp.bases())),
             udp,
-            base,
-            checks: Mutex::new(Checks::new(base)),
             asked: Mutex::default(),
             backlog: Mutex::default(),
             wake: Notify::new(),
@@ -69,12 +67,27 @@ impl Socket {
         })
     }
 
-    pub(super) fn base(&self) -> SocketAddr {
-        self.base
+    /// Where it is: once for each address family, the main one first.
+    pub(super) fn bases(&self) -> &[SocketAddr] {
+        self.udp.bases()
+    }
+
+    /// Where it is in this family.
+    pub(super) fn base_towards(&self, remote: SocketAddr) -> Option<SocketAddr> {
+        self.bases().iter().copied().find(|base| base.is_ipv4() == remote.is_ipv4())
+    }
+
+    pub(super) fn disguise(&self) -> Disguise {
+        self.disguise
+    }
+
+    /// Tells what the ICE agent signs its answers with, before it answers anybody.
+    pub(super) fn answers_with(&self, password: &str) {
+        let _ = self.password.set(password.to_owned());
     }
 
     pub(super) fn receive_buffer(&self) -> io::Result<usize> {
-        Ok(getsockopt(&self.udp, sockopt::RcvBuf)?)
+        self.udp.receive_buffer()
     }
 
     pub(super) fn checks(&self) -> MutexGuard<'_, Checks> {
@@ -164,13 +177,13 @@ impl Conn for Socket {
             if let Some((datagram, from)) = unpoisoned(&self.backlog).pop_front() {
                 let length = datagram.len().min(buffer.len());
                 buffer[..length].copy_from_slice(&datagram[..length]);
-                return Ok((length, from));
+                return Ok((length, self.disguise.shown(from)));
             }
             tokio::select! {
                 received = self.udp.recv_from(buffer) => {
                     let (length, from) = received?;
                     if self.take(&buffer[..length], from) {
-                        return Ok((length, from));
+                        return Ok((length, self.disguise.shown(from)));
                     }
                 }
                 () = self.wake.notified() => {}
@@ -183,15 +196,24 @@ impl Conn for Socket {
     }
 
     async fn send_to(&self, datagram: &[u8], to: SocketAddr) -> Result<usize, Error> {
-        let sent = self.udp.send_to(datagram, to).await;
-        if let Some(message) = stun::parse(datagram) {
+        let (shown, to) = (to, disguise::real(to));
+        let message = stun::parse(datagram);
+        let honest = match (&message, self.password.get()) {
+            (Some(message), Some(password)) if shown != to && message.kind == MessageKind::Success => {
+                disguise::answer(message.id, to, password)
+            }
+            _ => None,
+        };
+        let sent = self.udp.send_to(honest.as_deref().unwrap_or(datagram), to).await;
+        if let Some(message) = message {
             self.checks().sent(to, &message, sent.is_ok(), Instant::now());
         }
-        Ok(sent?)
+        sent?;
+        Ok(datagram.len())
     }
 
     fn local_addr(&self) -> Result<SocketAddr, Error> {
-        Ok(self.base)
+        Ok(self.bases()[0])
     }
 
     fn remote_addr(&self) -> Option<SocketAddr> {
@@ -231,12 +253,14 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::UdpSocket;
+
     use super::*;
 
     #[tokio::test]
     async fn a_question_is_repeated_until_it_is_answered_and_other_datagrams_reach_the_agent() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let socket = Socket::bind([127, 0, 0, 1].into()).await.unwrap();
+        let socket = Socket::bind(&[[127, 0, 0, 1].into()]).await.unwrap();
         let server_address = server.local_addr().unwrap();
         let answering = async {
             let mut buffer = [0; 100];
@@ -257,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn closing_wakes_the_reader() {
-        let socket = Arc::new(Socket::bind([127, 0, 0, 1].into()).await.unwrap());
+        let socket = Arc::new(Socket::bind(&[[127, 0, 0, 1].into()]).await.unwrap());
         let reader = tokio::spawn({
             let socket = Arc::clone(&socket);
             async move { socket.recv_from(&mut [0; 10]).await.is_err() }

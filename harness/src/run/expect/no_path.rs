@@ -1,7 +1,7 @@
 //! `path: none` holds only with all of its evidence: everything else worked, every candidate was told and checked, no
 //! check was ever answered, the routers counted drops, and both ICE agents gave up.
 
-use netns::nat::{CandidateType, Path};
+use netns::nat::{CandidateType, Egress, Filtering, Nat, Path};
 
 use super::{End, SessionJudge, joined};
 use crate::peer::control::event::{Candidate, IceState, Stage as PeerStage};
@@ -39,16 +39,40 @@ impl SessionJudge<'_> {
         unmet
     }
 
-    /// Routers that stopped nothing, and the want of any.
+    /// Routers that stopped nothing, and the want of any. One that admits everybody stops nothing: there the checks of
+    /// the other must be seen to come in.
     fn undropped(&self) -> impl Iterator<Item = String> {
         let is_open = self.ends().all(|end| !end.has_router);
-        let silent = self.ends().filter(|end| end.has_router).filter_map(|end| match end.own.filtered {
-            Some(0) => Some(format!("the router of {} dropped nothing", end.peer)),
-            Some(_) => None,
-            None => Some(format!("nobody counted what the router of {} dropped", end.peer)),
+        let silent = self.ends().filter(|end| end.has_router).filter_map(|end| {
+            let End { peer, partner, .. } = end;
+            match end.own.filtered {
+                None => Some(format!("nobody counted what the router of {peer} dropped")),
+                Some(1..) => None,
+                Some(0) if self.stands_behind(peer, |nat| !admits_all(nat)) => {
+                    Some(format!("the router of {peer} dropped nothing"))
+                }
+                Some(0) => {
+                    let checks = end.session.map_or(&[][..], |session| &session.checks);
+                    let is_deaf = checks.iter().all(|pair| pair.requests_received == 0);
+                    let is_sent = !self.stands_behind(partner, |nat| nat.egress != Egress::Everything);
+                    (is_deaf && is_sent).then(|| {
+                        format!("the router of {peer} admits everybody, and no check of {partner} came")
+                    })
+                }
+            }
         });
         silent.chain(is_open.then(|| "no router stands between the two".to_owned()))
     }
+
+    /// Whether one of the routers that a peer is behind is declared so.
+    fn stands_behind(&self, peer: &str, is_so: impl Fn(&Nat) -> bool) -> bool {
+        let peer = self.case.peers.iter().find(|known| known.name == peer);
+        peer.is_some_and(|peer| self.case.vantage(peer).routers.iter().any(|(_, nat)| is_so(nat)))
+    }
+}
+
+fn admits_all(nat: &Nat) -> bool {
+    nat.filtering == Filtering::EndpointIndependent && nat.egress == Egress::Everything
 }
 
 /// Candidates of the partner that this end was never told.

@@ -86,6 +86,18 @@ fn no_path_between_two_public_peers_is_never_believed() {
 }
 
 #[test]
+fn a_router_that_admits_everybody_drops_nothing_and_shows_the_checks_that_came_instead() {
+    let wanted = Wanted { path: Some(Path::None), ..Wanted::default() };
+    let case = case(FullCone, Symmetric, wanted);
+    let mut seen = apart();
+    alice(&mut seen).filtered = Some(0);
+    let words = "the router of alice admits everybody, and no check of bob came";
+    assert_fails(&judge(&case, &seen), Stage::Ice, words);
+    towards(&mut seen, "alice").checks[1].requests_received = 1;
+    assert_eq!(judge(&case, &seen), Outcome::Pass);
+}
+
+#[test]
 fn an_unexpected_success_fails() {
     let outcome = judge(&case(Symmetric, Symmetric, Wanted::default()), &together());
     assert_fails(

@@ -68,10 +68,7 @@ pub(super) fn nat(walk: &mut Walk<'_>, node: &Node) -> Option<NatChoice> {
 
 fn map(walk: &mut Walk<'_>, node: &Node) -> Option<NatChoice> {
     let fields = walk.map(node, "`nat`", &KEYS, EXAMPLE)?;
-    let preset = match fields.get("preset") {
-        Some(field) => Some(walk.preset(field.node)),
-        None => None,
-    };
+    let preset = fields.get("preset").map(|field| walk.preset(field.node));
     let keys =
         || fields.entries.iter().copied().filter(|field| KEYS.contains(&field.key) && field.key != "preset");
     if preset == Some(Some(Preset::Open)) {
@@ -208,4 +205,65 @@ fn possible(walk: &mut Walk<'_>, base: Nat, changes: &[Change], node: &Node) -> 
     };
     walk.problem(at, reason.to_string(), help);
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rstest::rstest;
+
+    use crate::scenario::Attached;
+    use crate::scenario::check::check;
+    use crate::scenario::file::ScenarioFile;
+
+    #[rstest]
+    #[case("{ preset: restricted-cone }", "address-restricted")]
+    #[case("{ mapping: address-and-port-dependent, filtering: address-and-port-dependent }", "symmetric")]
+    #[case("{ mapping: endpoint-independent, filtering: address-dependent }", "address-restricted")]
+    #[case(
+        "{ mapping: endpoint-independent, filtering: address-dependent, allocation: random }",
+        "address-restricted-random"
+    )]
+    #[case(
+        "{ mapping: address-dependent, filtering: endpoint-independent, timeout: 90s }",
+        "ad-ei-timeout-90s"
+    )]
+    #[case("{ preset: symmetric, allocation: sequential }", "symmetric-sequential")]
+    #[case("{ preset: cgnat, allocation: { blocks: 1024, on-demand: on } }", "cgnat-blocks-1024-on-demand")]
+    #[case("{ preset: cgnat, allocation: { blocks: 512 } }", "cgnat")]
+    #[case("{ preset: full-cone, hairpin: off }", "full-cone-hairpin-off")]
+    #[case("{ preset: full-cone, hairpin: false }", "full-cone-hairpin-off")]
+    #[case("{ preset: full-cone, hairpin: \"off\" }", "full-cone-hairpin-off")]
+    #[case("{ preset: full-cone, hairpin: external }", "full-cone")]
+    #[case("{ preset: full-cone, inbound-refresh: true }", "full-cone-inbound-refresh")]
+    #[case("{ preset: full-cone, inbound-refresh: on }", "full-cone-inbound-refresh")]
+    #[case("{ preset: full-cone, inbound-refresh: off }", "full-cone")]
+    #[case(
+        "{ preset: full-cone, on-drop: reject, addresses: 3, pooling: arbitrary }",
+        "full-cone-reject-addresses-3-arbitrary"
+    )]
+    #[case("{ preset: firewall, family: ipv6 }", "firewall-ipv6")]
+    #[case("{ preset: udp-blocked, family: dual }", "udp-blocked-dual")]
+    fn a_map_is_read_and_called_by_its_shortest_name(#[case] written: &str, #[case] label: &str) {
+        let Attached::Own(choice) = attached(written) else { panic!("{written} has a router") };
+        assert_eq!(choice.label, label);
+    }
+
+    #[rstest]
+    #[case("open", "open")]
+    #[case("{ preset: open, family: dual }", "open-dual")]
+    #[case("{ preset: open, family: ipv4 }", "open")]
+    fn without_a_router_there_is_nothing_but_the_family(#[case] written: &str, #[case] label: &str) {
+        let Attached::Public(family) = attached(written) else { panic!("{written} is public") };
+        assert_eq!(crate::scenario::NatChoice::public(family).label, label);
+    }
+
+    fn attached(nat: &str) -> Attached {
+        let text = format!(
+            "name: some\npeers: {{ alice: {{ nat: {nat} }}, bob: }}\nexpect: {{ between: [alice, bob] }}\n"
+        );
+        let file = ScenarioFile::parse(Path::new("some.yaml"), text.into()).unwrap();
+        check(&file, false).unwrap().peers.remove(0).attached
+    }
 }

@@ -1,10 +1,11 @@
 //! `networks`: routers that peers and other networks share.
 
-use netns::nat::Family;
+use netns::nat::{Family, Translation};
+use netns::topology::Ipv4Range;
 
 use super::nats;
 use super::roster::{Declared, Roster, may_be_node};
-use super::walk::{Field, Walk};
+use super::walk::{Field, Fields, Walk};
 use crate::scenario::error::{Span, echo};
 use crate::scenario::file::{Node, Value};
 use crate::scenario::nat_choice::family_name;
@@ -12,14 +13,16 @@ use crate::scenario::nearest::suggest;
 use crate::scenario::{Attached, NatChoice, Network};
 
 const MOST_NETWORKS: usize = 32;
+const KEYS: [&str; 3] = ["nat", "uplink", "inside"];
+const NETWORK_EXAMPLE: &str = "`{ nat: port-restricted }`";
 const EXAMPLE: &str = "`networks: { home: { nat: port-restricted } }`";
 
-/// A network's uplink, and where it stands.
-pub(super) struct Uplink {
+/// Where a network's keys stand that are looked at again once everybody is known.
+pub(super) struct Placed {
     network: String,
-    at: Span,
+    uplink_at: Option<Span>,
+    inside_at: Option<Span>,
 }
-
 /// The names of the networks, before anything else is known of them.
 pub(super) fn names(field: Option<Field<'_>>) -> Vec<&str> {
     let Some(Field { node: Node { value: Value::Map(entries), .. }, .. }) = field else { return Vec::new() };
@@ -30,7 +33,7 @@ pub(super) fn names(field: Option<Field<'_>>) -> Vec<&str> {
 }
 
 /// Reads the networks into the roster; what depends on who is on them is left to [`whole`].
-pub(super) fn declare(walk: &mut Walk<'_>, field: Field<'_>, roster: &mut Roster) -> Vec<Uplink> {
+pub(super) fn declare(walk: &mut Walk<'_>, field: Field<'_>, roster: &mut Roster) -> Vec<Placed> {
     let Some(fields) = walk.any_map(field.node, "`networks`", EXAMPLE) else {
         roster.is_complete = false;
         return Vec::new();
@@ -44,56 +47,45 @@ pub(super) fn declare(walk: &mut Walk<'_>, field: Field<'_>, roster: &mut Roster
         walk.problem(field.key_span, message, format!("use at most {MOST_NETWORKS} networks"));
     }
     let known: Vec<&str> = fields.entries.iter().map(|field| field.key).collect();
-    let mut uplinks = Vec::new();
+    let mut placed = Vec::new();
     for field in &fields.entries {
         may_be_node(walk, field.key, field.key_span, "a network");
-        let (nat, uplink) = network(walk, *field, roster, &known);
         roster.places.push(Declared { name: field.key.to_owned(), at: field.key_span });
-        uplinks.extend(uplink.as_ref().map(|(_, at)| Uplink { network: field.key.to_owned(), at: *at }));
-        let (name, uplink) = (field.key.to_owned(), uplink.map(|(name, _)| name));
-        roster.networks.push(Network { name, nat, uplink });
+        let (network, place) = network(walk, *field, roster, &known);
+        roster.networks.push(network);
+        placed.push(place);
     }
-    circles(walk, roster, &uplinks);
-    uplinks
+    circles(walk, roster, &placed);
+    placed
 }
 
-fn network(
-    walk: &mut Walk<'_>,
-    field: Field<'_>,
-    roster: &Roster,
-    known: &[&str],
-) -> (NatChoice, Option<(String, Span)>) {
-    let nothing = NatChoice::public(Family::Ipv4);
-    let name = echo(field.key);
-    let is_varied = roster.axis(field.key).is_some();
-    let example = "`{ nat: port-restricted }`";
+fn network(walk: &mut Walk<'_>, field: Field<'_>, roster: &Roster, known: &[&str]) -> (Network, Placed) {
+    let what = format!("the network `{}`", echo(field.key));
     let fields = match field.node.value {
-        Value::Null => None,
-        _ => {
-            let what = format!("the network `{name}`");
-            let Some(fields) = walk.map(field.node, &what, &["nat", "uplink"], example) else {
-                return (nothing, None);
-            };
-            Some(fields)
-        }
+        Value::Null => Some(Fields { entries: Vec::new() }),
+        _ => walk.map(field.node, &what, &KEYS, NETWORK_EXAMPLE),
     };
     let get = |key: &str| fields.as_ref().and_then(|fields| fields.get(key));
+    let is_varied = roster.axis(field.key).is_some();
     let nat = match get("nat") {
-        None if !is_varied => {
-            let help = format!("write {example}: a network is what is behind a router");
-            walk.problem(field.key_span, format!("the network `{name}` needs a `nat`"), help);
+        None if !is_varied && fields.is_some() => {
+            let help = format!("write {NETWORK_EXAMPLE}: a network is what is behind a router");
+            walk.problem(field.key_span, format!("{what} needs a `nat`"), help);
             None
         }
         None => None,
         Some(nat) if is_varied => {
-            let message = format!("`nat` of `{name}` is set here and varied by the matrix");
+            let message = format!("`nat` of `{}` is set here and varied by the matrix", echo(field.key));
             walk.problem(nat.key_span, message, "leave it out here: the matrix sets it in every cell");
             None
         }
         Some(nat) => nats::nat(walk, nat.node).inspect(|choice| needs_router(walk, nat.node, choice)),
     };
-    let uplink = get("uplink").and_then(|field| uplink(walk, field.node, known));
-    (nat.unwrap_or(nothing), uplink)
+    let (uplink, uplink_at) = get("uplink").and_then(|field| uplink(walk, field.node, known)).unzip();
+    let (inside, inside_at) = get("inside").and_then(|field| inside(walk, field.node)).unzip();
+    let name = field.key.to_owned();
+    let placed = Placed { network: name.clone(), uplink_at, inside_at };
+    (Network { name, nat: nat.unwrap_or_else(|| NatChoice::public(Family::Ipv4)), uplink, inside }, placed)
 }
 
 /// A network is what is behind a router; `open` has none.
@@ -117,10 +109,23 @@ fn uplink(walk: &mut Walk<'_>, node: &Node, known: &[&str]) -> Option<(String, S
     None
 }
 
+fn inside(walk: &mut Walk<'_>, node: &Node) -> Option<(Ipv4Range, Span)> {
+    let example = "a range of private addresses, such as 192.168.1.0/24";
+    let text = walk.text(node, "`inside`", example)?; // A range is short, and the reason repeats it.
+    match echo(text).parse::<Ipv4Range>() {
+        Ok(range) => Some((range, node.written)),
+        Err(reason) => {
+            walk.problem(node.written, format!("`inside`: {reason}"), format!("write {example}"));
+            None
+        }
+    }
+}
+
 /// Nobody is behind itself. Each circle is told once, at the network of it that stands first.
-fn circles(walk: &mut Walk<'_>, roster: &Roster, uplinks: &[Uplink]) {
+fn circles(walk: &mut Walk<'_>, roster: &Roster, placed: &[Placed]) {
     let mut told: Vec<&str> = Vec::new();
-    for Uplink { network, at } in uplinks {
+    for Placed { network, uplink_at, .. } in placed {
+        let Some(at) = uplink_at else { continue };
         let up = |name: &&str| roster.network(name)?.uplink.as_deref();
         let chain: Vec<&str> =
             std::iter::successors(Some(network.as_str()), up).take(roster.networks.len() + 1).collect();
@@ -134,9 +139,9 @@ fn circles(walk: &mut Walk<'_>, roster: &Roster, uplinks: &[Uplink]) {
     }
 }
 
-/// Everything that can only be said once the peers are known: somebody is on every network, and what is served inside
-/// is served by the network around it.
-pub(super) fn whole(walk: &mut Walk<'_>, roster: &Roster, uplinks: &[Uplink]) {
+/// Everything that can only be said once all are known: somebody is on every network, what is served inside is served
+/// by the network around it, and only who translates has addresses of its own to choose.
+pub(super) fn whole(walk: &mut Walk<'_>, roster: &Roster, placed: &[Placed]) {
     if !walk.is_clean() {
         return;
     }
@@ -150,8 +155,20 @@ pub(super) fn whole(walk: &mut Walk<'_>, roster: &Roster, uplinks: &[Uplink]) {
             walk.problem(roster.place(&network.name), message, help);
         }
     }
-    for Uplink { network, at } in uplinks {
-        let Some(uplink) = roster.network(network).and_then(|network| network.uplink.as_ref()) else {
+    for Placed { network, uplink_at, inside_at } in placed {
+        if let Some(at) = inside_at
+            && roster
+                .choices(network)
+                .iter()
+                .filter_map(|choice| choice.nat)
+                .any(|nat| nat.translation == Translation::None)
+        {
+            let message = format!("`{network}` translates nothing: inside it are the addresses of outside");
+            walk.problem(*at, message, "leave out `inside`, or choose a `nat` that translates");
+        }
+        let Some((uplink, at)) =
+            roster.network(network).and_then(|network| network.uplink.as_ref()).zip(*uplink_at)
+        else {
             continue;
         };
         let (inner, outer) = (roster.choices(network), roster.choices(uplink));
@@ -164,7 +181,7 @@ pub(super) fn whole(walk: &mut Walk<'_>, roster: &Roster, uplinks: &[Uplink]) {
                 family_name(outer.family)
             );
             let help = format!("give `{uplink}` a `family` that has both, or `{network}` one that fits");
-            walk.problem(*at, message, help);
+            walk.problem(at, message, help);
         }
     }
 }

@@ -226,3 +226,55 @@ fn nobody_connects(roster: &Roster, pairs: &[Pair], steps: &[PlacedStep]) -> boo
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::scenario::cases;
+    use crate::scenario::check::check;
+    use crate::scenario::file::ScenarioFile;
+
+    #[rstest]
+    #[case("connected", After::Connected)]
+    #[case("1%", After::Share(1))]
+    #[case("99%", After::Share(99))]
+    #[case("0s", After::Time(Duration::ZERO))]
+    #[case("250 ms", After::Time(Duration::from_millis(250)))]
+    fn a_step_waits_for_what_it_says(#[case] written: &str, #[case] after: After) {
+        let [(found, step)] =
+            &steps_of("full-cone", "open", &format!("{{ after: {written}, forget: alice }}"))[..]
+        else {
+            panic!("one step")
+        };
+        assert_eq!((found, step), (&after, &StepVerb::Forget("alice.router".to_owned())));
+    }
+
+    #[test]
+    fn where_nobody_connects_the_steps_that_wait_for_it_never_come_and_those_before_do() {
+        let steps =
+            "{ after: 1s, forget: alice }, { after: connected, forget: alice }, { after: 1s, forget: alice }";
+        let afters = |bob: &str| -> Vec<After> {
+            steps_of("symmetric", bob, steps).into_iter().map(|(after, _)| after).collect()
+        };
+        let second = After::Time(Duration::from_secs(1));
+        assert_eq!(afters("full-cone, symmetric"), [second, After::Connected, second]);
+        assert_eq!(afters("symmetric, full-cone"), [second]);
+    }
+
+    /// Those of the first case where alice stands behind this NAT and bob behind each of these.
+    fn steps_of(alice: &str, bob: &str, steps: &str) -> Vec<(After, StepVerb)> {
+        let text = format!(
+            "name: some\npeers: {{ alice: {{ nat: {alice} }} }}\nmatrix: {{ bob.nat: [{bob}] }}\n\
+             transfer: {{ from: alice, to: bob, size: 1 MiB }}\nsteps: [{steps}]\n"
+        );
+        let file = ScenarioFile::parse(Path::new("some.yaml"), text.into()).unwrap();
+        let scenario = check(&file, false).unwrap();
+        let case = cases(&Arc::new(scenario), 1, None).remove(0);
+        case.steps.into_iter().map(|step| (step.after, step.verb)).collect()
+    }
+}

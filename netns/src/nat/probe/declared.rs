@@ -57,8 +57,10 @@ impl Declared {
         let (outermost, inner) = self.layers.split_last()?;
         match outermost.translation {
             Translation::Modelled => {}
-            // Without translation there is nothing to turn round; what conntrack does nobody has declared.
-            Translation::None | Translation::Masquerade { .. } => return None,
+            // There is nothing to turn round.
+            Translation::None => return None,
+            // The router itself hears it.
+            Translation::Masquerade { .. } => return Some(Hairpin::Off),
         }
         let is_filtered_again = inner.iter().any(|nat| nat.filtering != Filtering::EndpointIndependent);
         match outermost.hairpin {
@@ -124,7 +126,7 @@ mod tests {
         assert_eq!(Declared::through([internal]).hairpin(), Some(Hairpin::Internal));
         let strict_inside = Declared::through([Preset::PortRestricted.nat().unwrap(), internal]);
         assert_eq!(strict_inside.hairpin(), None);
-        assert_eq!(through(&[Preset::LinuxMasquerade]).hairpin(), None);
+        assert_eq!(through(&[Preset::LinuxMasquerade]).hairpin(), Some(Hairpin::Off));
     }
 
     #[test]

@@ -47,16 +47,24 @@ impl Ports {
 /// Random ports of the whole range are all within such a block once in ten million times.
 const LARGEST_TELLING_BLOCK: u32 = 2048;
 
-impl fmt::Display for Ports {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.preserved() {
-            return write!(out, "ports preserved");
-        }
-        let how = match self.block() {
+impl Ports {
+    /// How they are chosen, without the ports themselves.
+    pub fn in_short(&self) -> String {
+        match self.block() {
+            _ if self.preserved() => "ports preserved".to_owned(),
             _ if self.in_order() => "ports in order".to_owned(),
             size @ ..=LARGEST_TELLING_BLOCK => format!("ports of one block of {size}"),
             _ => "random ports".to_owned(),
-        };
+        }
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = self.in_short();
+        if self.preserved() {
+            return write!(out, "{how}");
+        }
         let each: Vec<String> =
             self.0.iter().map(|(inside, outside)| format!("{inside} as {outside}")).collect();
         write!(out, "{how} ({})", each.join(", "))

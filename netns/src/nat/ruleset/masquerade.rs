@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::packet::{DESTINATION, SCRATCH};
-use super::{COUNTERS, FILTERED, UNTRANSLATABLE, refuse};
+use super::{COUNTERS, FILTERED, UNTRANSLATABLE, chain};
 use crate::nat::table::{Entry, MappingTable, Protocol};
 use crate::netlink::conntrack::{ASSURED, SOURCE_TRANSLATED, Tracked};
 use crate::netlink::nftables::{Chain, Connection, Expr, Family, Hook, Meta, Table, Verdict};
@@ -20,29 +20,26 @@ pub(super) fn table(input_drop: bool, outside: Ipv4Addr, outside_link: u32) -> T
     let to_outside = [Expr::LoadMeta(Meta::OutputInterface, SCRATCH), Expr::Is(SCRATCH, link)];
     let rule = |condition: &[Expr], steps: Vec<Expr>| [condition, &steps].concat();
     // To the router itself, from whichever side: the input that nobody inside ever sees.
-    let verdict = |accept| if accept { Verdict::Accept } else { Verdict::Drop };
-    let counted = |accept| vec![Expr::Count(FILTERED), Expr::Verdict(verdict(accept))];
+    let counted = |verdict| vec![Expr::Count(FILTERED), Expr::Verdict(verdict)];
+    let strangers = if input_drop { Verdict::Drop } else { Verdict::Accept };
     let to_own_address = [Expr::Load(DESTINATION, SCRATCH), Expr::Is(SCRATCH, outside.octets().to_vec())];
-    let input = vec![rule(&from_outside, counted(!input_drop)), rule(&to_own_address, counted(true))];
+    let input =
+        vec![rule(&from_outside, counted(strangers)), rule(&to_own_address, counted(Verdict::Accept))];
     let mut uninvited = state_is_none_of(Connection::ESTABLISHED | Connection::RELATED);
-    uninvited.extend(refuse(FILTERED));
+    uninvited.extend(counted(Verdict::Drop));
     let mut invalid = vec![
         Expr::LoadConnection(Connection::State, SCRATCH),
         Expr::And(SCRATCH, Connection::INVALID.to_ne_bytes().to_vec()),
         Expr::IsNot(SCRATCH, vec![0; 4]),
     ];
-    invalid.extend(refuse(UNTRANSLATABLE));
+    invalid.extend([Expr::Count(UNTRANSLATABLE), Expr::Verdict(Verdict::Drop)]);
     let forward = vec![rule(&from_outside, uninvited), rule(&to_outside, invalid)];
     let chains = vec![
         hooked("input", Hook::Input(0), input),
         hooked("forward", Hook::Forward(0), forward),
         hooked("translate", Hook::Translate(AFTER_ROUTING), vec![rule(&to_outside, vec![Expr::Masquerade])]),
         // Never reached; that it is there makes the kernel count packets.
-        Chain {
-            name: "count",
-            hook: None,
-            rules: vec![vec![Expr::LoadConnection(Connection::Packets, SCRATCH)]],
-        },
+        chain("count", vec![vec![Expr::LoadConnection(Connection::Packets, SCRATCH)]]),
     ];
     Table { family: Family::Ipv4, counters: COUNTERS.to_vec(), sets: Vec::new(), chains }
 }
@@ -83,6 +80,7 @@ pub(crate) fn mappings(tracked: &[Tracked], udp: UdpTimers) -> MappingTable {
             outside: tracked.reply.destination.into(),
             remote: Some(remote),
             idle: lifetime(tracked, udp).saturating_sub(tracked.expires_in),
+            left: tracked.expires_in,
             packets: tracked.packets,
             admits: Some(vec![remote]),
         })

@@ -1,187 +1,173 @@
-//! RFC 4787's model by stateless rewriting: all the state that it speaks of is in three sets of the router's namespace;
-//! there is no conntrack, so nothing of its habits can show.
+//! RFC 4787's model by stateless rewriting: all the state that it speaks of is in sets of the router's namespace; there
+//! is no conntrack, so nothing of its habits can show.
 //!
 //! | set | key | meaning |
 //! |---|---|---|
-//! | `mappings` | protocol, inside address and port, then by the mapping: remote address, remote port | the outside port |
-//! | `reverse` | protocol, outside port | its owner: the key of the mapping, but for the protocol |
-//! | `filter` | protocol, outside port, then by the filtering: remote address, remote port | who may send |
+//! | `mappings` | protocol, inside address and port, then by the mapping: remote address, remote port | the outside address and port |
+//! | `reverse` | protocol, outside address and port | its owner: the key of the mapping, but for the protocol |
+//! | `filter` | protocol, outside address and port, then by the filtering: remote address, remote port | who may send |
 //!
-//! A fourth, `same`, is no state: it holds pairs of equals for a second, so that two registers can be compared.
+//! [`known`] has the state of TCP sessions, [`pool`] which address and which block of ports is whose. `same` is no state:
+//! it holds pairs of equals for a second, so that two registers can be compared.
 
-mod allocate;
+mod flow;
+mod gate;
 mod icmp;
-
-pub(super) use allocate::opens_or_closes;
+mod known;
+mod pool;
+mod search;
 
 use std::net::Ipv4Addr;
 
-use super::packet::{
-    DESTINATION, DESTINATION_PORT, ICMP, INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE_PORT, PROTOCOL_AGAIN,
-    REMOTE, REMOTE_PORT, SCRATCH, SOURCE, SOURCE_PORT, TCP, UDP, is_protocol,
+use super::packet::{DESTINATION, ICMP, IP_CHECKSUM, SCRATCH, SOURCE, TCP, UDP, is_protocol};
+use super::{
+    COUNTERS, EXHAUSTED, FILTER, FILTERED, MAPPINGS, RAW, UNTRANSLATABLE, chain, growing, policy, then,
 };
-use super::{CLAIM_LIFETIME, COUNTERS, FILTER, FILTERED, MAPPINGS, UDP_LIFETIME, UNTRANSLATABLE, refuse};
-use crate::nat::{Filtering, Nat};
+use crate::nat::{Allocation, Filtering, Hairpin, Nat, Pooling};
 use crate::netlink::nftables::{Chain, Checksum, Expr, Family, Hook, Meta, Set, Table, Verdict};
+use flow::Flow;
 
 const REVERSE: &str = "reverse";
-const SAME: &str = "same";
 
-const HAIRPIN_MARK: u32 = 1;
-
-/// The rules of a router with this outside address, whose outside link has this index.
-pub(super) fn table(nat: &Nat, outside: Ipv4Addr, outside_link: u32) -> Table {
-    let rules =
-        Rules { nat, outside: outside.octets().to_vec(), outside_link: outside_link.to_ne_bytes().to_vec() };
-    let chain = |name, rules| Chain { name, hook: None, rules };
+/// The rules of a router with these outside addresses, whose outside link has this index and whose inside address is
+/// `inside`.
+pub(super) fn table(nat: &Nat, outsides: &[Ipv4Addr], outside_link: u32, inside: Ipv4Addr) -> Table {
+    let outside_link = outside_link.to_ne_bytes().to_vec();
+    let rules = Rules { nat, outsides, outside_link, inside };
     let mut chains = vec![
-        rules.prerouting(),
-        rules.forward(),
-        chain("gate", rules.gate()),
-        chain("turn", rules.turn()),
         chain("defragment", vec![vec![Expr::Set(SCRATCH, vec![0; 4]), Expr::Defragment(SCRATCH)]]),
+        rules.prerouting(),
+        rules.prerouting_again(),
+        rules.forward(),
+        rules.forward_again(),
+        chain("leave", rules.leave()),
+        policy::rejections(),
     ];
-    chains.extend(rules.allocate());
+    chains.extend(policy::egress(nat));
+    chains.extend(rules.gate());
+    chains.extend(rules.known());
+    chains.extend(rules.turn());
+    chains.extend(rules.search());
+    chains.extend(rules.pool());
     chains.extend(rules.icmp());
     Table { family: Family::Ipv4, counters: COUNTERS.to_vec(), sets: rules.sets(), chains }
 }
 
 struct Rules<'a> {
     nat: &'a Nat,
-    outside: Vec<u8>,
+    outsides: &'a [Ipv4Addr],
     outside_link: Vec<u8>,
+    inside: Ipv4Addr,
 }
 
 impl Rules<'_> {
     fn sets(&self) -> Vec<Set> {
         let owner = 4 * self.nat.mapping.owner_registers() as u32;
-        let filter = match self.nat.filtering {
-            Filtering::EndpointIndependent => 0,
-            Filtering::AddressDependent => 4,
-            Filtering::AddressAndPortDependent => 8,
-        };
-        let set = |name, key, value, lifetime| Set {
-            name,
-            key,
-            value,
-            lifetime: Some(lifetime),
-            constant: Vec::new(),
-        };
-        vec![
-            set(MAPPINGS, 4 + owner, Some(4), UDP_LIFETIME),
-            set(REVERSE, 8, Some(owner), UDP_LIFETIME),
-            set(FILTER, 8 + filter, None, UDP_LIFETIME),
-            set(SAME, 2 * owner, None, CLAIM_LIFETIME),
-        ]
+        let mut sets = vec![
+            growing(MAPPINGS, 4 + owner, Some(8), Some(self.nat.timeout)),
+            growing(REVERSE, 12, Some(owner), Some(self.nat.timeout)),
+        ];
+        match self.nat.filtering {
+            Filtering::EndpointIndependent => {}
+            Filtering::AddressDependent => sets.push(growing(FILTER, 16, None, Some(self.nat.timeout))),
+            Filtering::AddressAndPortDependent => {
+                sets.push(growing(FILTER, 20, None, Some(self.nat.timeout)));
+            }
+        }
+        sets.extend(self.search_sets());
+        sets.extend(self.session_sets());
+        sets.extend(self.pool_sets());
+        sets
     }
 
-    /// Before routing: what comes from outside passes the gate or ends; what an inside host sends to the outside
-    /// address turns round.
+    /// Before routing: what comes from outside passes the gate or ends; what an inside host sends to an outside address
+    /// turns round.
     fn prerouting(&self) -> Chain {
-        const RAW: i32 = -300;
-        let verdict = |mut condition: Vec<Expr>, verdict| {
-            condition.push(Expr::Verdict(verdict));
-            condition
-        };
         let from_outside =
             vec![Expr::LoadMeta(Meta::InputInterface, SCRATCH), Expr::Is(SCRATCH, self.outside_link.clone())];
-        let not_icmp =
-            vec![Expr::LoadMeta(Meta::TransportProtocol, SCRATCH), Expr::IsNot(SCRATCH, vec![ICMP])];
-        let rules = vec![
-            verdict(from_outside, Verdict::Goto("gate")),
-            verdict(self.not_to_us(), Verdict::Accept),
-            verdict(is_protocol(UDP), Verdict::Jump("allocate-udp")),
-            verdict(is_protocol(TCP), Verdict::Jump("allocate-tcp")),
-            verdict(not_icmp, Verdict::Goto("turn")),
+        let mut rules = vec![
+            then(from_outside, Verdict::Goto("gate")),
+            then(self.not_to_us(), Verdict::Accept),
+            then(is_protocol(ICMP), Verdict::Goto("icmp-turn")),
         ];
+        rules.extend(policy::asked(self.nat));
+        if self.nat.hairpin != Hairpin::Off {
+            rules.extend(self.hold_block());
+            rules.push(then(is_protocol(UDP), Verdict::Jump("turn-udp")));
+            rules.push(then(is_protocol(TCP), Verdict::Jump("turn-tcp")));
+            for protocol in [UDP, TCP] {
+                rules.push(then(is_protocol(protocol), Verdict::Goto("search-port")));
+            }
+        }
+        rules.push(self.refuse(FILTERED));
         Chain { name: "prerouting", hook: Some(Hook::Prerouting(RAW)), rules }
     }
 
-    /// After routing: what goes outside gets its mapping.
+    /// What turns round and has found its mapping only just now is not yet rewritten; so far for the rest.
+    fn prerouting_again(&self) -> Chain {
+        let mut rules = Vec::new();
+        if self.nat.hairpin != Hairpin::Off {
+            rules.push(then(self.not_to_us(), Verdict::Accept));
+            rules.push(then(is_protocol(ICMP), Verdict::Accept));
+            rules.extend(self.hold_block());
+            rules.push(then(is_protocol(UDP), Verdict::Jump("turn-udp")));
+            rules.extend(self.new_session());
+            rules.push(then(is_protocol(TCP), Verdict::Jump("turn-tcp")));
+            rules.push(self.refuse(EXHAUSTED));
+        }
+        Chain { name: "prerouting-again", hook: Some(Hook::Prerouting(RAW + 1)), rules }
+    }
+
+    /// After routing: what goes outside gets its mapping; what has turned round shows its outside address from here on
+    /// (RFC 4787 REQ-9a; before routing, it would be a martian).
     fn forward(&self) -> Chain {
-        let mut turned =
-            vec![Expr::LoadMeta(Meta::Mark, SCRATCH), Expr::Is(SCRATCH, HAIRPIN_MARK.to_ne_bytes().to_vec())];
-        turned.extend(self.leave_from_outside_address());
-        let stays_inside = vec![
-            Expr::LoadMeta(Meta::OutputInterface, SCRATCH),
-            Expr::IsNot(SCRATCH, self.outside_link.clone()),
-            Expr::Verdict(Verdict::Accept),
-        ];
-        let outbound = |protocol: u8, verdict| {
-            let mut rule = is_protocol(protocol);
-            rule.push(Expr::Verdict(verdict));
-            rule
-        };
-        let mut neither = vec![Expr::LoadMeta(Meta::TransportProtocol, SCRATCH)];
-        neither.extend([UDP, TCP].map(|protocol| Expr::IsNot(SCRATCH, vec![protocol])));
-        neither.extend(refuse(UNTRANSLATABLE));
-        let rules = vec![
-            turned,
-            stays_inside,
-            outbound(UDP, Verdict::Jump("allocate-udp")),
-            outbound(TCP, Verdict::Jump("allocate-tcp")),
-            outbound(ICMP, Verdict::Goto("icmp-out")),
-            neither,
-            self.leave_from_outside_address().to_vec(),
-        ];
+        let mut rules = vec![then(self.to_outside(), Verdict::Goto("leave"))];
+        if self.nat.hairpin == Hairpin::External {
+            rules.push(vec![
+                Expr::LoadMeta(Meta::Mark, SCRATCH),
+                Expr::IsNot(SCRATCH, vec![0; 4]),
+                Expr::Write(SOURCE, SCRATCH, Checksum::AtAndTransport(IP_CHECKSUM)),
+                Expr::Verdict(Verdict::Accept),
+            ]);
+        }
         Chain { name: "forward", hook: Some(Hook::Forward(0)), rules }
     }
 
-    /// From outside: admitted and rewritten, or counted and dropped. A protocol without mappings admits nothing.
-    fn gate(&self) -> Vec<Vec<Expr>> {
-        let mut to_others = self.not_to_us();
-        to_others.extend(refuse(FILTERED));
-        let mut icmp = is_protocol(ICMP);
-        icmp.push(Expr::Verdict(Verdict::Goto("icmp-in")));
-        let mut admitted = vec![
-            Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN),
-            Expr::Load(DESTINATION_PORT, OUTSIDE_PORT),
-            Expr::Load(SOURCE, REMOTE),
-            Expr::Load(SOURCE_PORT, REMOTE_PORT),
-        ];
-        admitted.extend(self.admit());
-        admitted.push(Expr::Write(DESTINATION_PORT, INSIDE_PORT, Checksum::Transport));
-        admitted.push(Expr::Verdict(Verdict::Accept));
-        vec![to_others, icmp, admitted, refuse(FILTERED)]
+    fn leave(&self) -> Vec<Vec<Expr>> {
+        let mut rules = Vec::new();
+        rules.extend(policy::asked(self.nat));
+        rules.extend(self.hold_block());
+        rules.push(then(is_protocol(UDP), Verdict::Jump("known-udp")));
+        rules.push(then(is_protocol(UDP), Verdict::Goto("search-port")));
+        rules.push(then(is_protocol(TCP), Verdict::Jump("known-tcp")));
+        rules.push(then(is_protocol(TCP), Verdict::Goto("search-port")));
+        rules.push(then(is_protocol(ICMP), Verdict::Goto("icmp-out")));
+        rules.push(self.refuse(UNTRANSLATABLE));
+        rules
     }
 
-    /// From inside to the outside address, its source port already that of its mapping: like the gate, and the
-    /// source becomes the outside address after routing (RFC 4787 REQ-9a; before it, it would be a martian).
-    fn turn(&self) -> Vec<Vec<Expr>> {
-        let mut rule = vec![
-            Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN),
-            Expr::Load(DESTINATION_PORT, OUTSIDE_PORT),
-            Expr::Set(REMOTE, self.outside.clone()),
-            Expr::Load(SOURCE_PORT, REMOTE_PORT),
-        ];
-        rule.extend(self.admit());
-        rule.push(Expr::Write(DESTINATION_PORT, INSIDE_PORT, Checksum::Transport));
-        rule.push(Expr::Set(SCRATCH, HAIRPIN_MARK.to_ne_bytes().to_vec()));
-        rule.push(Expr::Mark(SCRATCH));
-        rule.push(Expr::Verdict(Verdict::Accept));
-        vec![rule, refuse(FILTERED)]
-    }
-
-    /// Holds where the filter admits the remote; writes the inside address.
-    fn admit(&self) -> Vec<Expr> {
-        let mut steps = Vec::new();
-        if self.nat.filtering != Filtering::EndpointIndependent {
-            steps.push(Expr::In(FILTER, PROTOCOL_AGAIN));
+    /// What has found its mapping only just now is not yet rewritten: it still has its own address. That the search ends
+    /// with one table walk and the rewriting begins with another keeps the kernel from checking the rules below a
+    /// search once for every try.
+    fn forward_again(&self) -> Chain {
+        let mut still_its_own = self.to_outside();
+        still_its_own.extend(self.is_not_ours(SOURCE));
+        Chain {
+            name: "forward-again",
+            hook: Some(Hook::Forward(1)),
+            rules: vec![then(still_its_own, Verdict::Goto("leave-again"))],
         }
-        steps.push(Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: INSIDE });
-        steps.push(Expr::Write(DESTINATION, INSIDE, Checksum::AtAndTransport(IP_CHECKSUM)));
-        steps
+    }
+
+    fn refuse(&self, counter: &'static str) -> Vec<Expr> {
+        policy::refuse(self.nat, counter)
+    }
+
+    fn to_outside(&self) -> Vec<Expr> {
+        vec![Expr::LoadMeta(Meta::OutputInterface, SCRATCH), Expr::Is(SCRATCH, self.outside_link.clone())]
     }
 
     fn not_to_us(&self) -> Vec<Expr> {
-        vec![Expr::Load(DESTINATION, SCRATCH), Expr::IsNot(SCRATCH, self.outside.clone())]
-    }
-
-    fn leave_from_outside_address(&self) -> [Expr; 3] {
-        [
-            Expr::Set(SCRATCH, self.outside.clone()),
-            Expr::Write(SOURCE, SCRATCH, Checksum::AtAndTransport(IP_CHECKSUM)),
-            Expr::Verdict(Verdict::Accept),
-        ]
+        self.is_not_ours(DESTINATION)
     }
 }

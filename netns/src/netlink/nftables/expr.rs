@@ -120,6 +120,8 @@ pub(crate) enum Expr {
     And(Register, Vec<u8>),
     /// Holds where the key is in the set.
     In(&'static str, Register),
+    /// Holds where the key is not in the set, which is no map.
+    NotIn(&'static str, Register),
     /// Holds where the map has the key; loads its value.
     Find { map: &'static str, key: Register, value: Register },
     /// Create or refresh an element.
@@ -193,6 +195,10 @@ impl Expr {
             }),
             Expr::In(set, key) => expr("lookup", &|w| {
                 w.text(1, set).be32(2, key.number());
+            }),
+            Expr::NotIn(set, key) => expr("lookup", &|w| {
+                const INVERTED: u32 = 1;
+                w.text(1, set).be32(2, key.number()).be32(5, INVERTED);
             }),
             Expr::Find { map, key, value } => {
                 expr("lookup", &|w| {

@@ -3,21 +3,32 @@
 
 use super::super::packet::{
     DESTINATION, ECHO_IDENTIFIER, ECHO_REPLY, ECHO_REQUEST, ICMP, ICMP_CHECKSUM, ICMP_ERRORS, INSIDE,
-    INSIDE_PORT, IP_CHECKSUM, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN, QUOTED_DESTINATION,
+    INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN, QUOTED_DESTINATION,
     QUOTED_DESTINATION_PORT, QUOTED_ECHO_IDENTIFIER, QUOTED_IP_CHECKSUM, QUOTED_LENGTH, QUOTED_PROTOCOL,
-    QUOTED_SOURCE, QUOTED_SOURCE_PORT, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TO, TO_PORT, is_icmp,
+    QUOTED_SOURCE, QUOTED_SOURCE_PORT, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TARGET, TARGET_PORT, TO,
+    TO_PORT, is_icmp, is_protocol,
 };
-use super::{FILTERED, MAPPINGS, REVERSE, Rules, UNTRANSLATABLE, refuse};
-use crate::netlink::nftables::{Chain, Checksum, Expr, Field, Meta, Verdict};
+use super::{FILTERED, MAPPINGS, REVERSE, Rules, UNTRANSLATABLE, chain, then};
+use crate::nat::Hairpin;
+use crate::netlink::nftables::{Chain, Checksum, Expr, Field, Hook, Meta, Register, Verdict};
 
 impl Rules<'_> {
-    pub(super) fn icmp(&self) -> [Chain; 4] {
-        let chain = |name, rules| Chain { name, hook: None, rules };
-        [
+    pub(super) fn icmp(&self) -> Vec<Chain> {
+        let mut own = self.to_outside();
+        own.extend(is_protocol(ICMP));
+        vec![
             chain("icmp-in", self.icmp_in()),
             chain("icmp-out", self.icmp_out()),
-            chain("error-in", error_in()),
+            chain("icmp-turn", self.icmp_turn()),
+            chain("error-in", self.error_in()),
             chain("error-out", self.error_out()),
+            chain("error-own", errors_about_inbound().into_iter().map(about_its_outside).collect()),
+            Chain {
+                name: "output",
+                hook: Some(Hook::Output(0)),
+                rules: vec![then(own, Verdict::Goto("icmp-own"))],
+            },
+            chain("icmp-own", errors_go_to("error-own").collect()),
         ]
     }
 
@@ -26,83 +37,140 @@ impl Rules<'_> {
         let mut reply = is_icmp(ECHO_REPLY);
         reply.extend([
             Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN),
+            Expr::Load(DESTINATION, OUTSIDE),
             Expr::Load(ECHO_IDENTIFIER, OUTSIDE_PORT),
             Expr::Load(SOURCE, REMOTE),
             Expr::Set(REMOTE_PORT, vec![0; 4]),
         ]);
-        reply.extend(self.admit());
-        reply.push(Expr::Write(ECHO_IDENTIFIER, INSIDE_PORT, Checksum::At(ICMP_CHECKSUM)));
-        reply.push(Expr::Verdict(Verdict::Accept));
-
+        reply.extend(self.admit(INSIDE));
+        reply.extend([
+            Expr::Write(DESTINATION, INSIDE, Checksum::At(IP_CHECKSUM)),
+            Expr::Write(ECHO_IDENTIFIER, INSIDE_PORT, Checksum::At(ICMP_CHECKSUM)),
+            Expr::Verdict(Verdict::Accept),
+        ]);
         let mut rules = vec![reply];
         rules.extend(errors_go_to("error-in"));
-        rules.push(refuse(FILTERED));
+        rules.push(self.refuse(FILTERED));
         rules
     }
 
     /// To outside: an echo gets a mapping, an error does not.
     fn icmp_out(&self) -> Vec<Vec<Expr>> {
-        let mut echo = is_icmp(ECHO_REQUEST);
-        echo.push(Expr::Verdict(Verdict::Jump("allocate-echo")));
-        let mut leave = is_icmp(ECHO_REQUEST);
-        leave.extend(self.leave_from_outside_address());
-
-        let mut rules = vec![echo, leave];
+        let mut rules = vec![
+            then(is_icmp(ECHO_REQUEST), Verdict::Jump("known-echo")),
+            then(is_icmp(ECHO_REQUEST), Verdict::Goto("search-echo")),
+        ];
         rules.extend(errors_go_to("error-out"));
-        rules.push(refuse(UNTRANSLATABLE));
+        rules.push(self.refuse(UNTRANSLATABLE));
         rules
     }
 
-    /// An inside host complains about a UDP or TCP packet that reached it.
+    /// From inside to an outside address: an error about a packet that has turned round goes back to who sent it (RFC
+    /// 5508 REQ-7); anything else is for the router itself.
+    fn icmp_turn(&self) -> Vec<Vec<Expr>> {
+        let mut rules = Vec::new();
+        if self.nat.hairpin == Hairpin::External {
+            let mut rule = quotes_a_plain_header().to_vec();
+            rule.extend([
+                Expr::Load(QUOTED_PROTOCOL, PROTOCOL_AGAIN),
+                Expr::IsNot(PROTOCOL_AGAIN, vec![ICMP]),
+                Expr::Load(QUOTED_SOURCE, OUTSIDE),
+                Expr::Load(QUOTED_SOURCE_PORT, OUTSIDE_PORT),
+                Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: TARGET },
+                Expr::Load(QUOTED_PROTOCOL, PROTOCOL),
+                Expr::Load(QUOTED_DESTINATION, INSIDE),
+                Expr::Load(QUOTED_DESTINATION_PORT, INSIDE_PORT),
+                Expr::Load(QUOTED_SOURCE, TO),
+                Expr::Load(QUOTED_SOURCE_PORT, TO_PORT),
+                Expr::Find { map: MAPPINGS, key: PROTOCOL, value: REMOTE },
+            ]);
+            rule.extend(quote(QUOTED_SOURCE, TARGET, QUOTED_SOURCE_PORT, TARGET_PORT));
+            rule.extend(quote(QUOTED_DESTINATION, REMOTE, QUOTED_DESTINATION_PORT, REMOTE_PORT));
+            rule.extend([
+                Expr::Mark(REMOTE),
+                Expr::Write(DESTINATION, TARGET, Checksum::At(IP_CHECKSUM)),
+                Expr::Verdict(Verdict::Accept),
+            ]);
+            rules.extend(ICMP_ERRORS.map(|kind| [is_icmp(kind), rule.clone()].concat()));
+        }
+        rules.push(vec![Expr::Verdict(Verdict::Accept)]);
+        rules
+    }
+
+    /// The world complains about a packet of ours; RFC 5508 REQ-4 drops what quotes no mapping.
+    fn error_in(&self) -> Vec<Vec<Expr>> {
+        let quoting = |is: fn(Register, Vec<u8>) -> Expr, own_port: Field| {
+            let mut rule = quotes_a_plain_header().to_vec();
+            rule.extend([
+                Expr::Load(QUOTED_PROTOCOL, PROTOCOL_AGAIN),
+                is(PROTOCOL_AGAIN, vec![ICMP]),
+                Expr::Load(QUOTED_SOURCE, OUTSIDE),
+                Expr::Load(own_port, OUTSIDE_PORT),
+                Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: INSIDE },
+            ]);
+            rule.extend(quote(QUOTED_SOURCE, INSIDE, own_port, INSIDE_PORT));
+            rule.push(Expr::Write(DESTINATION, INSIDE, Checksum::At(IP_CHECKSUM)));
+            then(rule, Verdict::Accept)
+        };
+        vec![
+            quoting(Expr::IsNot, QUOTED_SOURCE_PORT),
+            quoting(Expr::Is, QUOTED_ECHO_IDENTIFIER),
+            self.refuse(FILTERED),
+        ]
+    }
+
+    /// An inside host complains about a packet that reached it.
     fn error_out(&self) -> Vec<Vec<Expr>> {
-        let mut rule = quotes_a_plain_header().to_vec();
-        rule.extend([
-            Expr::Load(QUOTED_PROTOCOL, PROTOCOL),
-            Expr::IsNot(PROTOCOL, vec![ICMP]),
-            Expr::Load(QUOTED_DESTINATION, INSIDE),
-            Expr::Load(QUOTED_DESTINATION_PORT, INSIDE_PORT),
-            Expr::Load(QUOTED_SOURCE, TO),
-            Expr::Load(QUOTED_SOURCE_PORT, TO_PORT),
-            Expr::Find { map: MAPPINGS, key: PROTOCOL, value: OUTSIDE_PORT },
-            Expr::Set(SCRATCH, self.outside.clone()),
-            Expr::Write(QUOTED_DESTINATION, SCRATCH, Checksum::At(QUOTED_IP_CHECKSUM)),
-            Expr::Write(QUOTED_DESTINATION_PORT, OUTSIDE_PORT, Checksum::At(ICMP_CHECKSUM)),
-        ]);
-        rule.extend(self.leave_from_outside_address());
-        vec![rule, refuse(UNTRANSLATABLE)]
+        let mut rules: Vec<Vec<Expr>> = errors_about_inbound()
+            .into_iter()
+            .map(|mut rule| {
+                rule.push(Expr::Write(SOURCE, OUTSIDE, Checksum::At(IP_CHECKSUM)));
+                then(rule, Verdict::Accept)
+            })
+            .collect();
+        rules.push(self.refuse(UNTRANSLATABLE));
+        rules
     }
 }
 
-/// The world complains about a packet of ours; RFC 5508 REQ-4 drops what quotes no mapping.
-fn error_in() -> Vec<Vec<Expr>> {
-    let quoting = |is: fn(crate::netlink::nftables::Register, Vec<u8>) -> Expr, own_port: Field| {
+/// The router itself complains, from an address of its own, about a packet whose destination it has rewritten already.
+fn about_its_outside(rule: Vec<Expr>) -> Vec<Expr> {
+    then(rule, Verdict::Accept)
+}
+
+/// Holds for an error that quotes an inbound packet as the inside saw it; it quotes what the remote has sent afterwards.
+fn errors_about_inbound() -> [Vec<Expr>; 2] {
+    let quoting = |is: fn(Register, Vec<u8>) -> Expr, own_port: Field, remote_port: Expr| {
         let mut rule = quotes_a_plain_header().to_vec();
         rule.extend([
-            Expr::Load(QUOTED_PROTOCOL, PROTOCOL_AGAIN),
-            is(PROTOCOL_AGAIN, vec![ICMP]),
-            Expr::Load(own_port, OUTSIDE_PORT),
-            Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: INSIDE },
-            // The quoted header's own checksum moves with its address: the sum over both stays what it was.
-            Expr::Write(QUOTED_SOURCE, INSIDE, Checksum::At(QUOTED_IP_CHECKSUM)),
-            Expr::Write(own_port, INSIDE_PORT, Checksum::At(ICMP_CHECKSUM)),
-            Expr::Write(DESTINATION, INSIDE, Checksum::At(IP_CHECKSUM)),
-            Expr::Verdict(Verdict::Accept),
+            Expr::Load(QUOTED_PROTOCOL, PROTOCOL),
+            is(PROTOCOL, vec![ICMP]),
+            Expr::Load(QUOTED_DESTINATION, INSIDE),
+            Expr::Load(own_port, INSIDE_PORT),
+            Expr::Load(QUOTED_SOURCE, TO),
+            remote_port,
+            Expr::Find { map: MAPPINGS, key: PROTOCOL, value: OUTSIDE },
         ]);
+        rule.extend(quote(QUOTED_DESTINATION, OUTSIDE, own_port, OUTSIDE_PORT));
         rule
     };
-    vec![
-        quoting(Expr::IsNot, QUOTED_SOURCE_PORT),
-        quoting(Expr::Is, QUOTED_ECHO_IDENTIFIER),
-        refuse(FILTERED),
+    [
+        quoting(Expr::IsNot, QUOTED_DESTINATION_PORT, Expr::Load(QUOTED_SOURCE_PORT, TO_PORT)),
+        quoting(Expr::Is, QUOTED_ECHO_IDENTIFIER, Expr::Set(TO_PORT, vec![0; 4])),
+    ]
+}
+
+/// Writes an address and a port into the packet that an error quotes. The quoted header's own checksum moves with its
+/// address: the sum over both stays what it was.
+fn quote(address: Field, from: Register, port: Field, from_port: Register) -> [Expr; 2] {
+    [
+        Expr::Write(address, from, Checksum::At(QUOTED_IP_CHECKSUM)),
+        Expr::Write(port, from_port, Checksum::At(ICMP_CHECKSUM)),
     ]
 }
 
 fn errors_go_to(chain: &'static str) -> impl Iterator<Item = Vec<Expr>> {
-    ICMP_ERRORS.into_iter().map(move |kind| {
-        let mut rule = is_icmp(kind);
-        rule.push(Expr::Verdict(Verdict::Goto(chain)));
-        rule
-    })
+    ICMP_ERRORS.into_iter().map(move |kind| then(is_icmp(kind), Verdict::Goto(chain)))
 }
 
 fn quotes_a_plain_header() -> [Expr; 2] {

@@ -1,0 +1,59 @@
+//! Which nodes a lab has, and what whoever enters one should know of it. Pure.
+
+use netns::topology::Uplink;
+
+use super::standing::Standing;
+use crate::plan;
+use crate::scenario::Case;
+
+/// A node of the lab of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its name.
+    pub name: String,
+    /// What it is, in words.
+    pub what: String,
+}
+
+/// The nodes of a case's lab: peers, routers, switches, servers, the internet.
+pub fn places(case: &Case) -> Vec<Place> {
+    let topology = plan::topology(case);
+    let place = |name: &str, what: String| Place { name: name.to_owned(), what };
+    let behind = |uplink: &Uplink| match uplink {
+        Uplink::Internet => "on the internet".to_owned(),
+        Uplink::Router(router) => format!("behind {router}"),
+        Uplink::Lan(lan) => format!("on {lan}"),
+    };
+    let (servers, peers): (Vec<_>, Vec<_>) = topology.hosts.iter().partition(|host| host.server);
+    let mut all = Vec::new();
+    all.extend(peers.iter().map(|host| place(&host.name, format!("peer {}", behind(&host.uplink)))));
+    all.extend(topology.routers.iter().map(|router| {
+        let declared = case.routers.iter().find(|declared| declared.name == router.name);
+        let kind = declared.map_or("", |declared| &declared.label);
+        place(&router.name, format!("router {kind} {}", behind(&router.uplink)))
+    }));
+    all.extend(topology.lans.iter().map(|lan| place(&lan.name, format!("switch behind {}", lan.router))));
+    all.extend(servers.iter().map(|host| place(&host.name, "server".to_owned())));
+    all.push(place("internet", "joins all that is public".to_owned()));
+    all
+}
+
+impl Standing {
+    /// The environment of a program in a node: where it is, and where the servers are.
+    pub fn environment(&self, case: &Case, node: &str) -> Vec<(&'static str, String)> {
+        let addresses: Vec<String> = self
+            .lab
+            .node(node)
+            .map_or_else(Vec::new, |node| node.all_addresses().map(|address| address.to_string()).collect());
+        let mut environment = vec![("NATLAB_NODE", node.to_owned())];
+        environment.extend(addresses.first().map(|first| ("NATLAB_ADDRESS", first.clone())));
+        environment.push(("NATLAB_ADDRESSES", addresses.join(" ")));
+        let [stun, other] = self.stun();
+        environment.push(("NATLAB_STUN", stun.to_string()));
+        environment.push(("NATLAB_STUN_ALT", other.to_string()));
+        environment.push(("NATLAB_SIGNALING", self.signaling()));
+        let router = case.routers.iter().find(|router| router.name == node);
+        environment.extend(router.map(|router| ("NATLAB_NAT", router.label.clone())));
+        environment
+    }
+}

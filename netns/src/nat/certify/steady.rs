@@ -1,0 +1,175 @@
+//! Many flows, opened on two CPUs at once: what the router is at the start it is at the end, and no port is given twice.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddrV4, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::Broken;
+use super::bench::{Bench, PATIENCE, Seen, at, hear, unproven, v4};
+use super::facts::Steadiness;
+use super::udp;
+use crate::nat::Allocation;
+
+const HOSTS: [&str; 2] = ["alice", "bob"];
+/// Of each host; together a thousand.
+const FLOWS: usize = 500;
+/// Packets of so many flows fit into a socket's buffer.
+const ROUND: usize = 50;
+const FIRST: u16 = 10_000;
+/// The port of the packet that ends a round.
+const LAST_WORDS: u16 = 9000;
+
+/// A host and a port of it.
+type Owner = (usize, u16);
+
+pub(super) fn ask(bench: &Bench) -> Seen<Steadiness> {
+    bench.fresh()?;
+    let flows = match bench.router()?.nat().allocation {
+        // Some of a block's ports are for the measurement at the end.
+        Allocation::Blocks { size, .. } => FLOWS.min(usize::from(size).saturating_sub(16)),
+        _ => FLOWS,
+    };
+    let rounds = flows.div_ceil(ROUND);
+    let mut given: HashMap<Owner, SocketAddrV4> = HashMap::new();
+    let (mut lost, mut moved, mut unreached) = (0, 0, 0);
+    for round in (0..rounds).chain((0..rounds).rev()) {
+        let first = FIRST + (round * ROUND) as u16;
+        let number = ROUND.min(flows - round * ROUND) as u16;
+        let heard = speak(bench, first, number)?;
+        lost += heard.lost;
+        for (owner, outside, is_reached) in heard.flows {
+            let before = *given.entry(owner).or_insert(outside);
+            moved += usize::from(before != outside);
+            unreached += usize::from(!is_reached);
+        }
+    }
+    let mut owners: HashMap<SocketAddrV4, usize> = HashMap::new();
+    given.values().for_each(|&outside| *owners.entry(outside).or_default() += 1);
+    let given_twice = owners.values().map(|owners| owners - 1).sum();
+    let end = udp::measure(bench)?;
+    Ok(Steadiness {
+        flows: given.len(),
+        lost,
+        given_twice,
+        moved,
+        unreached,
+        at_the_end: (end.translation(), end.filtering),
+    })
+}
+
+/// What one round has shown.
+struct Heard {
+    /// Who was seen where, and whether the answer came.
+    flows: Vec<(Owner, SocketAddrV4, bool)>,
+    /// How many had to send again, because the first packet was lost.
+    lost: usize,
+}
+
+/// Both hosts send from the same ports at the same moments; the server answers each.
+fn speak(bench: &Bench, first: u16, number: u16) -> Seen<Heard> {
+    let [near, ..] = bench.server()?;
+    let to = at(&near)?;
+    let sockets: Vec<Vec<UdpSocket>> =
+        HOSTS.iter().map(|host| open(bench, host, first, number)).collect::<Result<_, _>>()?;
+    // Of other ports, so that nothing is in their way: what a CPU sent before its last word has arrived before it.
+    let last_words = [bench.udp("alice", LAST_WORDS)?, bench.udp("bob", LAST_WORDS + 1)?];
+    at_once(usize::from(number) + 1, |host, step| {
+        let (socket, owner) = match sockets[host].get(step) {
+            Some(socket) => (socket, (host, first + step as u16)),
+            None => (&last_words[host], (host, LAST_WORDS)),
+        };
+        socket.send_to(&mark(owner), to).is_ok()
+    });
+    let mut seen = HashMap::new();
+    listen(&near, &mut seen, |seen| (0..2).all(|host| seen.contains_key(&(host, LAST_WORDS))))?;
+    seen.retain(|(_, port), _| *port != LAST_WORDS);
+    let all = (0..2).flat_map(|host| (first..first + number).map(move |port| (host, port)));
+    let missing: Vec<Owner> = all.filter(|owner| !seen.contains_key(owner)).collect();
+    for &owner in &missing {
+        sockets[owner.0][usize::from(owner.1 - first)].send_to(&mark(owner), to)?;
+        listen(&near, &mut seen, |seen| seen.contains_key(&owner))?;
+    }
+    let mut flows = Vec::with_capacity(seen.len());
+    for (owner, outside) in seen {
+        let socket = &sockets[owner.0][usize::from(owner.1 - first)];
+        let came = hear(&[socket], &mark(owner), PATIENCE)?;
+        flows.push((owner, outside, came.is_some_and(|(_, from)| from == to)));
+    }
+    Ok(Heard { flows, lost: missing.len() })
+}
+
+/// Takes in what the server hears, and answers, until it is enough.
+fn listen(
+    server: &UdpSocket,
+    seen: &mut HashMap<Owner, SocketAddrV4>,
+    is_enough: impl Fn(&HashMap<Owner, SocketAddrV4>) -> bool,
+) -> Seen<()> {
+    let (start, mut buffer) = (Instant::now(), [0; 64]);
+    while !is_enough(seen) {
+        match server.recv_from(&mut buffer) {
+            Ok((length, source)) => {
+                let Some(owner) = owner(&buffer[..length]) else { continue };
+                seen.insert(owner, v4(source)?);
+                server.send_to(&buffer[..length], source)?;
+            }
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
+            Err(_) if start.elapsed() < PATIENCE => std::thread::yield_now(),
+            Err(_) => return unproven("a packet of many flows neither arrived nor was counted"),
+        }
+    }
+    Ok(())
+}
+
+fn open(bench: &Bench, host: &str, first: u16, number: u16) -> Result<Vec<UdpSocket>, Broken> {
+    let node = bench.node(host)?;
+    let bind = |port| {
+        let socket = UdpSocket::bind((node.address(), port))?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    Ok(node.within(|| (first..first + number).map(bind).collect::<io::Result<_>>())??)
+}
+
+fn mark((host, port): Owner) -> [u8; 3] {
+    let [high, low] = port.to_be_bytes();
+    [host as u8, high, low]
+}
+
+fn owner(bytes: &[u8]) -> Option<Owner> {
+    match *bytes {
+        [host, high, low] => Some((host.into(), u16::from_be_bytes([high, low]))),
+        _ => None,
+    }
+}
+
+/// Does step 0, 1, .. on two CPUs; each step begins on both within nanoseconds.
+fn at_once(steps: usize, step: impl Fn(usize, usize) -> bool + Sync) {
+    let arrived = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for cpu in 0..2 {
+            let (arrived, step) = (&arrived, &step);
+            scope.spawn(move || {
+                let mut set = CpuSet::new();
+                // A machine with one CPU does the same without the race.
+                let _ = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
+                for number in 0..steps {
+                    arrived.fetch_add(1, Ordering::AcqRel);
+                    let mut spins = 0u32;
+                    while arrived.load(Ordering::Acquire) < 2 * (number + 1) {
+                        spins += 1;
+                        if spins.is_multiple_of(10_000) {
+                            std::thread::yield_now();
+                        }
+                        std::hint::spin_loop();
+                    }
+                    step(cpu, number);
+                }
+            });
+        }
+    });
+}
