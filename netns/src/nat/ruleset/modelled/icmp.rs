@@ -5,8 +5,8 @@ use super::super::packet::{
     DESTINATION, ECHO_IDENTIFIER, ECHO_REPLY, ECHO_REQUEST, ICMP, ICMP_CHECKSUM, ICMP_ERRORS, INSIDE,
     INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN, QUOTED_DESTINATION,
     QUOTED_DESTINATION_PORT, QUOTED_ECHO_IDENTIFIER, QUOTED_IP_CHECKSUM, QUOTED_LENGTH, QUOTED_PROTOCOL,
-    QUOTED_SOURCE, QUOTED_SOURCE_PORT, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TARGET, TARGET_PORT, TO,
-    TO_PORT, is_icmp, is_protocol,
+    QUOTED_SOURCE, QUOTED_SOURCE_PORT, REDIRECT, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TARGET, TARGET_PORT,
+    TO, TO_PORT, is_icmp, is_protocol,
 };
 use super::{FILTERED, HEARD, MAPPINGS, REVERSE, Rules, UNTRANSLATABLE, chain, then};
 use crate::nat::Hairpin;
@@ -16,6 +16,8 @@ impl Rules<'_> {
     pub(super) fn icmp(&self) -> Vec<Chain> {
         let mut own = self.to_outside();
         own.extend(is_protocol(ICMP));
+        // Of a packet that turns round the kernel thinks that it went a roundabout way, and says so.
+        let redirect = [is_protocol(ICMP), is_icmp(REDIRECT)].concat();
         vec![
             chain("icmp-in", self.icmp_in()),
             chain("icmp-out", self.icmp_out()),
@@ -30,7 +32,7 @@ impl Rules<'_> {
             Chain {
                 name: "output",
                 hook: Some(Hook::Output(0)),
-                rules: vec![then(own, Verdict::Goto("icmp-own"))],
+                rules: vec![then(redirect, Verdict::Drop), then(own, Verdict::Goto("icmp-own"))],
             },
             chain("icmp-own", errors_go_to("error-own").collect()),
         ]
