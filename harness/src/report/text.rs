@@ -15,9 +15,12 @@ pub fn line(row: &Row) -> String {
     let paths: Vec<String> = row
         .sessions
         .iter()
-        .map(|session| match &session.via {
-            Some(via) => format!("{} ({via})", session.path),
-            None => session.path.clone(),
+        .map(|session| {
+            let path = match &session.via {
+                Some(via) => format!("{} ({via})", session.path),
+                None => session.path.clone(),
+            };
+            if session.race { format!("{path}, a race: not judged") } else { path }
         })
         .collect();
     // Without a verdict there is no path to speak of.

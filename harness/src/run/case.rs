@@ -299,6 +299,7 @@ impl CaseRun {
                     filtered: drops.filtered,
                     exhausted: drops.exhausted,
                     untranslatable: drops.untranslatable,
+                    refused: drops.refused,
                 };
                 self.journal.lab(&peer.name, event);
             }

@@ -82,6 +82,8 @@ pub enum LabEvent {
         exhausted: u64,
         /// Outbound packets that it does not translate.
         untranslatable: u64,
+        /// Outbound packets that its policy does not let leave.
+        refused: u64,
     },
     /// Datagrams that a node lost because a receive buffer was full.
     ReceiveBufferErrors {

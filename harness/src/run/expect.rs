@@ -5,7 +5,7 @@ mod no_path;
 #[cfg(test)]
 mod tests;
 
-use netns::nat::{CandidateType, Path};
+use netns::nat::{CandidateType, Egress, Path, Translation, Vantage};
 
 use super::observed::{Failure, Observed, PeerSeen, SessionSeen, time};
 use super::outcome::{Outcome, Stage, Unmet};
@@ -33,7 +33,7 @@ pub fn judge(case: &Case, seen: &Observed) -> Outcome {
 }
 
 /// How two peers were joined, whatever was expected.
-pub fn joined(seen: &Observed, session: &Session) -> Joined {
+pub fn joined(case: &Case, seen: &Observed, session: &Session) -> Joined {
     let ends = [(&session.offerer, &session.answerer), (&session.answerer, &session.offerer)];
     let selected = ends.map(|(peer, partner)| {
         let open = seen.session(peer, partner).filter(|end| end.open_us.is_some());
@@ -41,13 +41,23 @@ pub fn joined(seen: &Observed, session: &Session) -> Joined {
     });
     let [Some(offerer), Some(answerer)] = selected else { return Joined { path: Path::None, via: None } };
     let via = [offerer, answerer].into_iter().flat_map(|(local, remote)| [kind(local), kind(remote)]).max();
-    let path = if via == Some(CandidateType::Relayed) { Path::Relayed } else { Path::Direct };
+    let path = match via {
+        Some(CandidateType::Relayed) => Path::Relayed,
+        Some(CandidateType::Host) if are_on_one_lan(case, session) => Path::Lan,
+        _ => Path::Direct,
+    };
     Joined { path, via }
+}
+
+/// Where host candidates meet, no router is crossed.
+fn are_on_one_lan(case: &Case, session: &Session) -> bool {
+    let lan = |name: &str| case.peers.iter().find(|peer| peer.name == name)?.router.as_ref();
+    lan(&session.offerer).is_some_and(|of| Some(of) == lan(&session.answerer))
 }
 
 /// Whether two peers got a direct path and every file of theirs arrived byte for byte.
 pub fn succeeded(case: &Case, seen: &Observed, session: &Session) -> bool {
-    matches!(joined(seen, session).path, Path::Direct | Path::Lan)
+    matches!(joined(case, seen, session).path, Path::Direct | Path::Lan)
         && transfers(case, session).all(|transfer| arrived(seen, transfer).is_ok())
 }
 
@@ -80,6 +90,10 @@ impl SessionJudge<'_> {
         let mut unmet = self.unseen();
         unmet.extend(self.discovery());
         unmet.extend(self.gathering());
+        if self.session.expect.race {
+            // Who speaks first decides, and nobody set who: what came of it is recorded, never judged.
+            return unmet;
+        }
         if self.session.expect.path == Path::None {
             unmet.extend(self.no_path());
         } else {
@@ -111,9 +125,9 @@ impl SessionJudge<'_> {
         [(offerer, answerer, true), (answerer, offerer, false)].into_iter().filter_map(
             |(peer, partner, offers)| {
                 let own = self.seen.peers.get(peer)?;
-                let declared = self.case.peers.iter().find(|declared| declared.name == *peer);
-                let has_router = declared.is_some_and(|declared| declared.router.is_some());
-                Some(End { peer, partner, offers, has_router, own, session: own.sessions.get(partner) })
+                let declared = self.case.peers.iter().find(|declared| declared.name == *peer)?;
+                let vantage = self.case.vantage(declared);
+                Some(End { peer, partner, offers, vantage, own, session: own.sessions.get(partner) })
             },
         )
     }
@@ -139,11 +153,14 @@ impl SessionJudge<'_> {
         self.ends().filter_map(late).collect()
     }
 
-    /// Wherever STUN was reached through a router, it must have shown that router's outside address.
+    /// Wherever STUN was reached through a router that translates, it must have shown that router's outside address.
     fn gathering(&self) -> Vec<Unmet> {
         let blind = |end: End<'_>| {
             // Before discovery there is nothing to gather for: that is told already.
-            let session = end.session.filter(|session| session.discovered_us.is_some() && end.has_router)?;
+            let session = end.session.filter(|session| session.discovered_us.is_some())?;
+            if !end.is_translated() || end.is_closed() {
+                return None;
+            }
             let outside = end.own.outside.as_deref().unwrap_or("not known");
             let reflexive: Vec<&Candidate> = session.server_reflexive().collect();
             let message = match reflexive.as_slice() {
@@ -153,6 +170,8 @@ impl SessionJudge<'_> {
                     end.because(&[PeerStage::Gathering])
                 ),
                 found if found.iter().any(|candidate| candidate.address == outside) => return None,
+                // Which address of a pool it is was drawn anew after the measuring.
+                _ if end.vantage.routers.iter().any(|(_, nat)| nat.addresses > 1) => return None,
                 [wrong, ..] => format!(
                     "{} gathered the server-reflexive address {}, but its router's outside address is {outside}",
                     end.peer, wrong.address
@@ -187,7 +206,7 @@ impl SessionJudge<'_> {
 
     fn path(&self) -> Vec<Unmet> {
         let expected = self.session.expect.path;
-        let found = joined(self.seen, self.session).path;
+        let found = joined(self.case, self.seen, self.session).path;
         if found == expected {
             return Vec::new();
         }
@@ -238,7 +257,7 @@ impl SessionJudge<'_> {
 
     fn via(&self) -> Option<Unmet> {
         let allowed = &self.session.expect.via;
-        let via = joined(self.seen, self.session).via?;
+        let via = joined(self.case, self.seen, self.session).via?;
         let names: Vec<&str> = allowed.iter().map(|kind| kind.name()).collect();
         (!allowed.contains(&via)).then(|| Unmet {
             stage: Stage::Ice,
@@ -274,12 +293,29 @@ struct End<'a> {
     peer: &'a str,
     partner: &'a str,
     offers: bool,
-    has_router: bool,
+    vantage: Vantage,
     own: &'a PeerSeen,
     session: Option<&'a SessionSeen>,
 }
 
 impl<'a> End<'a> {
+    /// Whether STUN sees another address than this end's own.
+    fn is_translated(&self) -> bool {
+        let routers = &self.vantage.routers;
+        routers.iter().any(|(_, nat)| nat.translation != Translation::None)
+            && routers.iter().all(|(_, nat)| nat.family.has_v4())
+    }
+
+    /// The own candidates.
+    fn gathered(&self) -> &'a [Candidate] {
+        self.session.map_or(&[], |session| &session.local)
+    }
+
+    /// Whether no UDP leaves, whatever the NAT.
+    fn is_closed(&self) -> bool {
+        self.vantage.routers.iter().any(|(_, nat)| nat.egress != Egress::Everything)
+    }
+
     /// What this end reported as failed towards the partner, or altogether.
     fn failures(&self) -> impl Iterator<Item = &'a Failure> + use<'a> {
         let (partner, own) = (self.partner, self.own);

@@ -33,8 +33,11 @@ pub struct PeerSeen {
     pub measured: Option<String>,
     /// The address the world saw then.
     pub outside: Option<String>,
-    /// Inbound packets that its router's filter refused; `None` where it has no router.
+    /// Inbound packets that the filters of its routers refused; `None` where it has no router.
     pub filtered: Option<u64>,
+    /// Outbound packets that its routers did not let leave; `None` where it has no router.
+    #[serde(default)]
+    pub refused: Option<u64>,
     /// Datagrams lost to a full receive buffer.
     pub receive_buffer_errors: u64,
     /// The receive buffer its sockets got, bytes.
@@ -180,7 +183,10 @@ impl Observed {
                 peer.outside = Some(outside.clone());
             }
             LabEvent::Ended { status, asked: false } => peer.died = Some(status.clone()),
-            LabEvent::Drops { filtered, .. } => peer.filtered = Some(*filtered),
+            LabEvent::Drops { filtered, refused, .. } => {
+                peer.filtered = Some(*filtered);
+                peer.refused = Some(*refused);
+            }
             LabEvent::ReceiveBufferErrors { datagrams } => peer.receive_buffer_errors = *datagrams,
             _ => {}
         }
