@@ -22,9 +22,21 @@ fn show(certificate: &Certificate) -> String {
 #[rstest]
 fn a_preset_is_what_it_is_called(
     #[values(
-        Firewall, FullCone, AddressRestricted, PortRestricted, AddressDependent, Symmetric, SymmetricSequential, Cgnat,
-        LinuxMasquerade, LinuxMasqueradeInputDrop, UdpBlocked, HttpsOnly, CaptivePortal
-    )] preset: Preset,
+        Firewall,
+        FullCone,
+        AddressRestricted,
+        PortRestricted,
+        AddressDependent,
+        Symmetric,
+        SymmetricSequential,
+        Cgnat,
+        LinuxMasquerade,
+        LinuxMasqueradeInputDrop,
+        UdpBlocked,
+        HttpsOnly,
+        CaptivePortal
+    )]
+    preset: Preset,
 ) {
     let certificate = certify(&preset.nat().unwrap()).unwrap();
     let shown = show(&certificate);

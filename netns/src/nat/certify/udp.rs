@@ -59,7 +59,8 @@ fn hairpin(measured: &Fact<Measured>) -> Fact<Hairpin> {
 /// The short form, with all its questions.
 pub(super) fn measure(bench: &Bench) -> Seen<Measured> {
     let (near, far) = bench.server_addresses()?;
-    let server = bench.node("server")?.within(|| Server::bind(&[[near.into(), far.into()]], SERVER_PORTS))??;
+    let server =
+        bench.node("server")?.within(|| Server::bind(&[[near.into(), far.into()]], SERVER_PORTS))??;
     let endpoint = SocketAddrV4::new(near, SERVER_PORTS[0]);
     let (stop, stopped) = UnixStream::pair()?;
     let (alice, router) = (bench.node("alice")?, bench.router()?);
@@ -67,8 +68,7 @@ pub(super) fn measure(bench: &Bench) -> Seen<Measured> {
     let found = std::thread::scope(|scope| {
         let serving = scope.spawn(|| server.serve(stopped));
         let mut drops = || router.drops();
-        let found =
-            alice.within(|| probe::measure(alice.address(), endpoint, &mut drops, &questions));
+        let found = alice.within(|| probe::measure(alice.address(), endpoint, &mut drops, &questions));
         drop(stop);
         let served = serving.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         served.map(|()| found)
