@@ -1,6 +1,6 @@
 //! What becomes of a packet to the own outside address: two sockets of the probe knock at each other's mapping.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::nat::{Filtering, Hairpin, Mapping};
 /// One socket and what a server saw of it.
 pub(super) struct Mapped<'a> {
     pub(super) wire: &'a Wire,
-    pub(super) outside: SocketAddrV4,
+    pub(super) outside: SocketAddr,
 }
 
 /// `None` where no packet could show it: both the mapping and the filter depend on the destination, so that a hairpin
@@ -51,8 +51,10 @@ fn knock(
     let before = gate()?.filtered;
     let mark = from.wire.knock(to.outside)?;
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(seen) = tap.hear(&mark, to.wire.local, deadline.min(Instant::now() + RECOUNT))? {
+    for look in 0.. {
+        // Either is there in microseconds; only a machine that is slow is waited for.
+        let until = if look < LOOKS { Instant::now() } else { deadline.min(Instant::now() + RECOUNT) };
+        if let Some(seen) = tap.hear(&mark, to.wire.local, until)? {
             return match seen {
                 _ if seen == from.outside => Ok(Hairpin::External),
                 _ if seen.ip() == from.outside.ip() && !is_stable => Ok(Hairpin::External),
@@ -70,7 +72,11 @@ fn knock(
             drops => return Err(ProbeError::Unproven { elsewhere: from.outside, drops }),
         }
     }
+    Err(ProbeError::Unproven { elsewhere: from.outside, drops: 0 })
 }
+
+/// How often it is looked before there is any waiting.
+const LOOKS: usize = 20;
 
 /// Hears what comes in by any link. A packet that shows the host its own inside address as the source ends before any
 /// socket of UDP: the host takes it for forged.
@@ -88,9 +94,9 @@ impl Tap {
     fn hear(
         &self,
         mark: &Transaction,
-        to: SocketAddrV4,
+        to: SocketAddr,
         deadline: Instant,
-    ) -> Result<Option<SocketAddrV4>, ProbeError> {
+    ) -> Result<Option<SocketAddr>, ProbeError> {
         let failed =
             |errno: Errno| ProbeError::Io { doing: "listen to a link".to_owned(), source: errno.into() };
         let mut packet = [0; 2048];
@@ -119,14 +125,14 @@ impl Tap {
 }
 
 /// Who sent this UDP packet, where it is to this place and carries this mark.
-fn sender(packet: &[u8], to: SocketAddrV4, mark: &Transaction) -> Option<SocketAddrV4> {
+fn sender(packet: &[u8], to: SocketAddr, mark: &Transaction) -> Option<SocketAddr> {
     const UDP: u8 = 17;
     let header = usize::from(packet.first()? & 0xf) * 4;
-    let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
+    let address = |at: usize| Some(IpAddr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
     let port = |at: usize| Some(u16::from_be_bytes(packet.get(at..at + 2)?.try_into().ok()?));
     let is_it = packet.get(9) == Some(&UDP)
-        && address(16)? == *to.ip()
+        && address(16)? == to.ip()
         && port(header + 2)? == to.port()
         && packet.get(header + 8..)? == mark;
-    is_it.then_some(SocketAddrV4::new(address(12)?, port(header)?))
+    is_it.then_some(SocketAddr::new(address(12)?, port(header)?))
 }
