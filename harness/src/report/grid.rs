@@ -8,6 +8,9 @@ use crate::run::outcome::Outcome;
 const LEGEND: &str = "host, srflx, prflx: direct path by that candidate type; none: no path, as expected; \
                       lower case passed, UPPER CASE did not";
 
+/// The least width of a column, for the names of most presets.
+const NARROWEST: usize = 18;
+
 /// The grid of a run; `None` where there are fewer than two different pairs of NATs.
 pub fn grid(report: &Report) -> Option<String> {
     let sessions: Vec<(&Row, &SessionRow)> =
@@ -28,7 +31,7 @@ pub fn grid(report: &Report) -> Option<String> {
     let width = down.iter().map(|name| name.len()).max().unwrap_or(0);
     let mut text = format!("{:width$}", "");
     for name in &across {
-        let _ = write!(text, "  {name:>18}");
+        let _ = write!(text, "  {name:>NARROWEST$}");
     }
     for row_nat in &down {
         let _ = write!(text, "\n{row_nat:width$}");
@@ -39,7 +42,8 @@ pub fn grid(report: &Report) -> Option<String> {
                     (session.offerer_nat.as_str(), session.answerer_nat.as_str()) == (row_nat, column_nat)
                 })
                 .collect();
-            let _ = write!(text, "  {:>18}", cell(&here));
+            let wide = column_nat.len().max(NARROWEST);
+            let _ = write!(text, "  {:>wide$}", cell(&here));
         }
     }
     let _ = write!(text, "\n{LEGEND}");

@@ -53,7 +53,7 @@ pub enum LabEvent {
         measured: String,
         /// The address the world sees; `None` where no UDP leaves.
         outside: Option<String>,
-        /// Every address that the world may see, where that is a matter of chance.
+        /// Every address that the world may see, where there are several.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pool: Vec<String>,
     },

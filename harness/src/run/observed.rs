@@ -36,9 +36,9 @@ pub struct PeerSeen {
     pub measured: Option<String>,
     /// The address the world saw then.
     pub outside: Option<String>,
-    /// The whole pool, where a router of it gives out any address of several.
+    /// Every address of its outermost router, where there are several: which of them is drawn anew after the measuring.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outsides: Vec<String>,
+    pub pool: Vec<String>,
     /// Inbound packets that the filters of its routers refused; `None` where it has no router.
     pub filtered: Option<u64>,
     /// Outbound packets that its routers did not let leave; `None` where it has no router.
@@ -189,7 +189,7 @@ impl Observed {
             LabEvent::Started => peer.started_us = Some(at_us),
             LabEvent::Measured { measured, outside, pool, .. } => {
                 peer.measured = Some(measured.clone());
-                peer.outsides = pool.clone();
+                peer.pool = pool.clone();
                 peer.outside = outside.clone();
             }
             LabEvent::Ended { status, asked: false } => peer.died = Some(status.clone()),

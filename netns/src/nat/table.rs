@@ -1,5 +1,6 @@
 //! A router's mappings as people read them.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
@@ -48,28 +49,24 @@ pub struct MappingTable {
 
 impl MappingTable {
     pub(crate) fn read(nat: &Nat, mappings: &[Element], filter: &[Element]) -> Self {
-        let admitted: Vec<(Protocol, SocketAddrV4, SocketAddrV4)> = filter
-            .iter()
-            .filter_map(|element| {
-                let key = &element.key;
-                Some((
-                    protocol(key)?,
-                    SocketAddrV4::new(address(key, 4)?, port(key, 8)?),
-                    SocketAddrV4::new(address(key, 12)?, port(key, 16).unwrap_or(0)),
-                ))
-            })
-            .collect();
+        let mut admitted: HashMap<(Protocol, SocketAddrV4), Vec<SocketAddr>> = HashMap::new();
+        for Element { key, .. } in filter {
+            let read = || {
+                let outside = SocketAddrV4::new(address(key, 4)?, port(key, 8)?);
+                let remote = SocketAddrV4::new(address(key, 12)?, port(key, 16).unwrap_or(0));
+                Some(((protocol(key)?, outside), remote))
+            };
+            if let Some((mapping, remote)) = read() {
+                admitted.entry(mapping).or_default().push(remote.into());
+            }
+        }
         let mut entries: Vec<Entry> = mappings
             .iter()
             .filter_map(|element| {
                 let key = &element.key;
                 let protocol = protocol(key)?;
                 let outside = SocketAddrV4::new(address(&element.value, 0)?, port(&element.value, 4)?);
-                let mut admits: Vec<SocketAddr> = admitted
-                    .iter()
-                    .filter(|&&(of, at, _)| (of, at) == (protocol, outside))
-                    .map(|&(_, _, remote)| remote.into())
-                    .collect();
+                let mut admits = admitted.remove(&(protocol, outside)).unwrap_or_default();
                 admits.sort();
                 Some(Entry {
                     protocol,

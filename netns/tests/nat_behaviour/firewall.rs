@@ -184,6 +184,23 @@ fn a_session_lives_by_what_it_does(#[case] both_close: bool) {
     assert!(left(4000).unwrap() <= TRANSITORY && left(4000).unwrap() > TRANSITORY - PATIENCE);
 }
 
+#[test]
+fn data_after_a_fin_keeps_a_session_where_it_is() {
+    let home = Home::new(Preset::Firewall, &["alice"]);
+    let listener = listen(home.node("server"), 80);
+    let mut inside = connect_from(home.node("alice"), 4000, listener.local_addr().unwrap());
+    let (mut outside, _) = listener.accept().unwrap();
+    inside.shutdown(std::net::Shutdown::Write).unwrap();
+    outside.read_to_end(&mut Vec::new()).unwrap();
+    outside.write_all(b"hello").unwrap();
+    inside.read_exact(&mut [0; 5]).unwrap();
+    // Until all that the outside has sent is acknowledged, without a flag.
+    let sockets = || std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+    const CLOSE_WAIT_WITH_NOTHING_TO_SEND: &str = " 08 00000000:";
+    await_that(|| home.node("server").within(sockets).unwrap().contains(CLOSE_WAIT_WITH_NOTHING_TO_SEND));
+    assert!(home.router().mappings().unwrap().entries[0].left <= TRANSITORY);
+}
+
 /// A flow that sessions share is never shortened: which of them still live, nobody counts.
 #[rstest]
 fn a_session_that_closes_does_not_shorten_what_others_use(

@@ -1,9 +1,10 @@
 //! Two hosts behind one router meet by its outside address (RFC 4787 REQ-9a).
 
 use netns::nat::Preset::{self, AddressRestricted, FullCone, PortRestricted, Symmetric};
+use netns::nat::{Hairpin, Nat};
 use rstest::rstest;
 
-use super::home::{Home, hear, seen_by, tell};
+use super::home::{Home, at, hear, seen_by, tell};
 
 #[rstest]
 #[case::full_cone(FullCone, true)]
@@ -89,4 +90,65 @@ fn a_hairpinned_tcp_connection_works() {
     accepted.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"over the hair");
     drop(out);
+}
+
+#[rstest]
+fn where_there_is_no_hairpin_it_is_dropped_and_counted(
+    #[values(FullCone, AddressRestricted, PortRestricted, Symmetric)] kind: Preset,
+) {
+    let home = Home::of(Nat { hairpin: Hairpin::Off, ..kind.nat().unwrap() }, &["alice", "bob"]);
+    let (alice, bob, server) = (home.udp("alice", 5000), home.udp("bob", 5001), home.server());
+    let (alices, bobs) = (seen_by(&server[0], &alice), seen_by(&server[0], &bob));
+    for dropped in [1, 3] {
+        tell(&bob, alices, "hello, neighbour");
+        home.await_filtered(dropped);
+        tell(&alice, bobs, "hello back");
+        home.await_filtered(dropped + 1);
+    }
+    tell(&server[0], alices, "from the server");
+    assert_eq!(hear(&alice).0, "from the server");
+}
+
+#[rstest]
+#[case::full_cone(FullCone, true)]
+#[case::address_restricted(AddressRestricted, false)]
+#[case::port_restricted(PortRestricted, false)]
+#[case::symmetric(Symmetric, false)]
+fn an_internal_hairpin_shows_the_inside_address_to_whom_the_filter_lets_it(
+    #[case] kind: Preset,
+    #[case] admitted: bool,
+) {
+    let home = Home::of(Nat { hairpin: Hairpin::Internal, ..kind.nat().unwrap() }, &["alice", "bob"]);
+    let (alice, bob, server) = (home.udp("alice", 5000), home.udp("bob", 5001), home.server());
+    let (alices, bobs) = (seen_by(&server[0], &alice), seen_by(&server[0], &bob));
+    tell(&bob, alices, "hello, neighbour");
+    if !admitted {
+        home.await_filtered(1);
+        if kind == Symmetric {
+            return;
+        }
+        // She sends to his outside address, which admits that to hers.
+        tell(&alice, bobs, "hello");
+        assert_eq!(hear(&bob), ("hello".to_owned(), at(&alice)), "hers is the inside address");
+        tell(&bob, alices, "hello, neighbour");
+    }
+    assert_eq!(hear(&alice), ("hello, neighbour".to_owned(), at(&bob)));
+    // An answer to that goes straight, and not through the router's translation.
+    tell(&alice, at(&bob), "straight");
+    assert_eq!(hear(&bob), ("straight".to_owned(), at(&alice)));
+}
+
+#[rstest]
+fn an_error_about_what_has_turned_round_goes_back_to_who_sent_it(
+    #[values(FullCone, AddressRestricted, Symmetric)] kind: Preset,
+) {
+    use netns::nat::Filtering::EndpointIndependent;
+    let nat = Nat { filtering: EndpointIndependent, ..kind.nat().unwrap() };
+    let home = Home::of(nat, &["alice", "bob"]);
+    let (bob, server) = (home.udp("bob", 5001), home.server());
+    let alices = seen_by(&server[0], &home.udp("alice", 5000));
+    // Alice's socket is closed by now.
+    bob.connect(alices).unwrap();
+    bob.send(b"are you there?").unwrap();
+    assert_eq!(bob.recv(&mut [0; 16]).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
 }

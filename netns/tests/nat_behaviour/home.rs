@@ -46,6 +46,11 @@ impl Home {
         self.lab.router("home").unwrap()
     }
 
+    /// The address that hosts know the router by: with one host, the one before it.
+    pub(crate) fn router_inside(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.node("alice").address()) - 1)
+    }
+
     /// A port of the router's outside address.
     pub(crate) fn outside(&self, port: u16) -> SocketAddrV4 {
         SocketAddrV4::new(self.router().outside(), port)

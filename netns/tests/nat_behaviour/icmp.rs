@@ -11,9 +11,9 @@ use rstest::rstest;
 
 use super::home::{Home, at, hear, raw, seen_by, tell};
 
-const ECHO_REPLY: u8 = 0;
-const ECHO_REQUEST: u8 = 8;
-const TIME_EXCEEDED: u8 = 11;
+pub(crate) const ECHO_REPLY: u8 = 0;
+pub(crate) const ECHO_REQUEST: u8 = 8;
+pub(crate) const TIME_EXCEEDED: u8 = 11;
 
 #[rstest]
 fn two_hosts_with_one_echo_identifier_each_get_their_own_reply(

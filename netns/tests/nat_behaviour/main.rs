@@ -5,19 +5,27 @@
     reason = "a test that cannot go on ends there, also in the functions below it"
 )]
 
+mod allocation;
 mod contention;
+mod egress;
 mod filtering;
 mod firewall;
 mod firewall_v6;
+mod grid;
 mod hairpin;
 mod home;
 mod icmp;
+mod icmp_errors;
+mod lifetime;
 mod mapping;
 mod masquerade;
 mod packets;
+mod pool;
+mod reject;
 mod scale;
 mod table;
 mod tcp;
+mod tcp_timers;
 
 #[ctor::ctor(unsafe)]
 fn enter() {

@@ -1,7 +1,7 @@
 //! What a plain Linux router does, quirks included: each is asserted as docs/decisions/0006-quirk-classes.md tells it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -309,6 +309,23 @@ fn udp_is_remembered_for_half_a_minute_and_a_stream_for_two_minutes() {
         hear(&alice);
     }
     assert!(left() <= stream && left() > stream - PATIENCE);
+}
+
+/// RFC 5382 REQ-5 asks for four minutes, RFC 5508 REQ-1 for one.
+#[test]
+fn a_half_open_connection_is_remembered_for_two_minutes_and_an_echo_for_half_a_minute() {
+    let home = Home::new(Plain, &["alice"]);
+    // Nobody has this address, so nobody answers.
+    let nowhere = Ipv4Addr::new(203, 0, 113, 200);
+    let _opening = start_connect(home.node("alice"), 4000, (nowhere, 80).into());
+    send_echo(&raw(home.node("alice"), SockProtocol::Icmp), nowhere, 77, b"anybody?");
+    let table = home.router().mappings().unwrap();
+    for (protocol, seconds) in [(Protocol::Tcp, 120), (Protocol::Echo, 30)] {
+        let lifetime = Duration::from_secs(seconds);
+        let entry = table.entries.iter().find(|entry| entry.protocol == protocol).unwrap();
+        assert!(entry.left <= lifetime && entry.left > lifetime - PATIENCE, "{entry:?}");
+        assert_eq!(entry.idle + entry.left, lifetime);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use netns::lab::{Drops, Lab, Router};
 use netns::nat::probe::{self, Declared, Found, Questions};
-use netns::nat::{Allocation, Egress, Hairpin, Pooling, Translation};
+use netns::nat::{Allocation, Egress, Hairpin, Translation};
 use tokio::time::Instant;
 
 use super::CaseRun;
@@ -24,7 +24,7 @@ struct Finding {
     declared: String,
     found: Found,
     mismatch: Option<String>,
-    /// The addresses of the outermost router that translates, where it gives out any of them.
+    /// The addresses of the outermost router that translates, where there are several.
     pool: Vec<String>,
 }
 
@@ -183,7 +183,9 @@ impl Survey {
             allocation: is_any(|router| {
                 matches!(router.nat.allocation, Allocation::Sequential | Allocation::Blocks { .. })
             }),
-            hairpin: shares_a_router || is_any(|router| router.nat.hairpin != Hairpin::External),
+            // Of several layers each is asked alone: what the outer one turns round, the inner one may filter.
+            hairpin: layers.len() == 1
+                && (shares_a_router || is_any(|router| router.nat.hairpin != Hairpin::External)),
             tcp: if restricts && towards_servers { self.tcp.clone() } else { Vec::new() },
         }
     }
@@ -212,8 +214,8 @@ impl Survey {
         let mismatch = found.agrees_with(declared).err();
         let mismatch = mismatch.map(|differs| format!("{label} of {of} is not what it is called: {differs}"));
         let outermost = layers.iter().rposition(|router| router.nat.translation != Translation::None);
-        let arbitrary = outermost.filter(|&at| layers[at].nat.pooling == Pooling::Arbitrary);
-        let pool = arbitrary.map_or(&[][..], |at| routers[at].outsides());
+        let outermost = outermost.filter(|&at| layers[at].nat.addresses > 1);
+        let pool = outermost.map_or(&[][..], |at| routers[at].outsides());
         let pool = pool.iter().map(ToString::to_string).collect();
         Ok(Finding { of: of.to_owned(), declared: label.to_owned(), found, mismatch, pool })
     }

@@ -6,6 +6,7 @@
 //! | `mappings` | protocol, inside address and port, then by the mapping: remote address, remote port | the outside address and port |
 //! | `reverse` | protocol, outside address and port | its owner: the key of the mapping, but for the protocol |
 //! | `filter` | protocol, outside address and port, then by the filtering: remote address, remote port | who may send |
+//! | `heard` | protocol, inside address and port, remote address and port | by which outside address and port the remote came in, where the filter admits remotes whose mapping would be another |
 //!
 //! [`known`] has the state of TCP sessions, [`pool`] which address and which block of ports is whose. `same` is no state:
 //! it holds pairs of equals for a second, so that two registers can be compared.
@@ -28,6 +29,7 @@ use crate::netlink::nftables::{Chain, Checksum, Expr, Family, Hook, Meta, Set, T
 use flow::Flow;
 
 const REVERSE: &str = "reverse";
+const HEARD: &str = "heard";
 
 /// The rules of a router with these outside addresses, whose outside link has this index and whose inside address is
 /// `inside`.
@@ -73,6 +75,9 @@ impl Rules<'_> {
             Filtering::AddressAndPortDependent => {
                 sets.push(growing(FILTER, 20, None, Some(self.nat.timeout)));
             }
+        }
+        if self.admits_others() {
+            sets.push(growing(HEARD, 20, Some(8), Some(self.nat.timeout)));
         }
         sets.extend(self.search_sets());
         sets.extend(self.session_sets());
@@ -157,6 +162,11 @@ impl Rules<'_> {
             hook: Some(Hook::Forward(1)),
             rules: vec![then(still_its_own, Verdict::Goto("leave-again"))],
         }
+    }
+
+    /// Whether the filter admits remotes to a mapping that is not the one by which they are answered.
+    fn admits_others(&self) -> bool {
+        (self.nat.mapping as u8) > (self.nat.filtering as u8)
     }
 
     fn refuse(&self, counter: &'static str) -> Vec<Expr> {

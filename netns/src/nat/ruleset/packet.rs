@@ -17,6 +17,8 @@ pub(super) const OWNER: Register = Register(8);
 /// Whom a packet turns round to, its address and its port.
 pub(super) const TARGET: Register = Register(10);
 pub(super) const TARGET_PORT: Register = Register(11);
+/// A value that is looked up only to see whether it is there, two registers.
+pub(super) const FOUND: Register = Register(10);
 /// With room for one more behind it.
 pub(super) const SCRATCH: Register = Register(14);
 

@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use super::super::packet::{
-    DESTINATION, DESTINATION_PORT, FIN, ICMP, INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT,
-    PROTOCOL, PROTOCOL_AGAIN, REMOTE, REMOTE_PORT, RST, SOURCE, SOURCE_PORT, SYN, TARGET, TARGET_PORT, TCP,
-    UDP, flags_any, flags_none, is_protocol,
+    DESTINATION, DESTINATION_PORT, FIN, FOUND, ICMP, INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT,
+    PROTOCOL, PROTOCOL_AGAIN, REMOTE, REMOTE_PORT, RST, SOURCE, SOURCE_PORT, SYN, TCP, TO, TO_PORT, UDP,
+    flags_any, flags_none, is_protocol,
 };
 use super::super::{TCP_ESTABLISHED, TCP_TRANSITORY};
 use super::known::{CLOSING, SHARED, update};
-use super::{FILTER, FILTERED, Flow, MAPPINGS, REVERSE, Rules, chain, then};
+use super::{FILTER, FILTERED, Flow, HEARD, MAPPINGS, REVERSE, Rules, chain, then};
 use crate::nat::{Filtering, Hairpin};
-use crate::netlink::nftables::{Chain, Checksum, Expr, Meta, Register, Verdict};
+use crate::netlink::nftables::{Chain, Checksum, Expr, Meta, Verdict};
 
 impl Rules<'_> {
     pub(super) fn gate(&self) -> [Chain; 2] {
@@ -36,7 +36,7 @@ impl Rules<'_> {
 
     /// The rule for what the filter admits, and perhaps refreshes its mapping (RFC 4787 REQ-6).
     fn admitted(&self, condition: Vec<Expr>, refresh: Option<Duration>) -> Vec<Expr> {
-        let mut rule = [condition, inbound_session(), self.admit(INSIDE)].concat();
+        let mut rule = [condition, inbound_session(), self.admit()].concat();
         if let Some(lifetime) = refresh {
             if lifetime == TCP_ESTABLISHED {
                 rule.push(Expr::NotIn(CLOSING, PROTOCOL_AGAIN));
@@ -44,6 +44,7 @@ impl Rules<'_> {
             rule.push(Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL));
             rule.extend(self.refresh(lifetime));
         }
+        rule.extend(self.remember_remote(Expr::Load(SOURCE, TO)));
         rule.push(Expr::Write(DESTINATION, INSIDE, Checksum::AtAndTransport(IP_CHECKSUM)));
         rule.push(Expr::Write(DESTINATION_PORT, INSIDE_PORT, Checksum::Transport));
         rule.push(Expr::Verdict(match refresh {
@@ -55,7 +56,7 @@ impl Rules<'_> {
 
     /// A FIN or RST that is admitted: its session closes, and with it a mapping that no other one shares. It goes on.
     fn closes(&self) -> Vec<Vec<Expr>> {
-        let admitted = || [inbound_session(), self.admit(INSIDE)].concat();
+        let admitted = || [inbound_session(), self.admit()].concat();
         let mut session = admitted();
         session.push(update(CLOSING, PROTOCOL_AGAIN, TCP_TRANSITORY));
         let mut mapping = admitted();
@@ -77,25 +78,45 @@ impl Rules<'_> {
             Expr::Load(DESTINATION, OUTSIDE),
             Expr::Load(DESTINATION_PORT, OUTSIDE_PORT),
         ]);
-        rule.extend(self.admit(TARGET));
+        rule.extend(self.admit());
         if self.nat.hairpin == Hairpin::External {
             rule.push(Expr::Mark(REMOTE));
             rule.push(Expr::Write(SOURCE_PORT, REMOTE_PORT, Checksum::Transport));
+            rule.extend(self.remember_remote(Expr::LoadMeta(Meta::Mark, TO)));
         }
-        rule.push(Expr::Write(DESTINATION, TARGET, Checksum::AtAndTransport(IP_CHECKSUM)));
-        rule.push(Expr::Write(DESTINATION_PORT, TARGET_PORT, Checksum::Transport));
+        rule.push(Expr::Write(DESTINATION, INSIDE, Checksum::AtAndTransport(IP_CHECKSUM)));
+        rule.push(Expr::Write(DESTINATION_PORT, INSIDE_PORT, Checksum::Transport));
         rule.push(Expr::Verdict(Verdict::Accept));
         rule
     }
 
-    /// Holds where the filter admits the remote; loads the owner of the port.
-    pub(super) fn admit(&self, owner: Register) -> Vec<Expr> {
-        let mut steps = Vec::new();
-        if self.nat.filtering != Filtering::EndpointIndependent {
-            steps.push(Expr::In(FILTER, PROTOCOL_AGAIN));
+    /// By which outside port a remote came in cannot be told from the inside's own mappings, where they differ with the
+    /// remote; errors about its packets need it.
+    fn remember_remote(&self, load_address: Expr) -> Vec<Expr> {
+        if !self.admits_others() {
+            return Vec::new();
         }
-        steps.push(Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: owner });
-        steps
+        let lifetime = self.nat.timeout;
+        vec![
+            Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL),
+            load_address,
+            Expr::Load(SOURCE_PORT, TO_PORT),
+            Expr::Update { set: HEARD, key: PROTOCOL, value: Some(OUTSIDE), lifetime },
+        ]
+    }
+
+    /// Holds where the filter admits the remote; loads the owner of the port.
+    pub(super) fn admit(&self) -> Vec<Expr> {
+        let find = Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: INSIDE };
+        if self.nat.filtering != Filtering::EndpointIndependent {
+            return vec![Expr::In(FILTER, PROTOCOL_AGAIN), find];
+        }
+        // A port belongs to its owner a little longer than its mapping lives.
+        vec![
+            find,
+            Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL),
+            Expr::Find { map: MAPPINGS, key: PROTOCOL, value: FOUND },
+        ]
     }
 }
 

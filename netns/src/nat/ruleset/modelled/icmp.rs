@@ -8,7 +8,7 @@ use super::super::packet::{
     QUOTED_SOURCE, QUOTED_SOURCE_PORT, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TARGET, TARGET_PORT, TO,
     TO_PORT, is_icmp, is_protocol,
 };
-use super::{FILTERED, MAPPINGS, REVERSE, Rules, UNTRANSLATABLE, chain, then};
+use super::{FILTERED, HEARD, MAPPINGS, REVERSE, Rules, UNTRANSLATABLE, chain, then};
 use crate::nat::Hairpin;
 use crate::netlink::nftables::{Chain, Checksum, Expr, Field, Hook, Meta, Register, Verdict};
 
@@ -22,7 +22,11 @@ impl Rules<'_> {
             chain("icmp-turn", self.icmp_turn()),
             chain("error-in", self.error_in()),
             chain("error-out", self.error_out()),
-            chain("error-own", errors_about_inbound().into_iter().map(about_its_outside).collect()),
+            // The router itself complains about a packet whose destination it has rewritten already.
+            chain(
+                "error-own",
+                self.errors_about_inbound().into_iter().map(|rule| then(rule, Verdict::Accept)).collect(),
+            ),
             Chain {
                 name: "output",
                 hook: Some(Hook::Output(0)),
@@ -42,7 +46,7 @@ impl Rules<'_> {
             Expr::Load(SOURCE, REMOTE),
             Expr::Set(REMOTE_PORT, vec![0; 4]),
         ]);
-        reply.extend(self.admit(INSIDE));
+        reply.extend(self.admit());
         reply.extend([
             Expr::Write(DESTINATION, INSIDE, Checksum::At(IP_CHECKSUM)),
             Expr::Write(ECHO_IDENTIFIER, INSIDE_PORT, Checksum::At(ICMP_CHECKSUM)),
@@ -70,28 +74,30 @@ impl Rules<'_> {
     fn icmp_turn(&self) -> Vec<Vec<Expr>> {
         let mut rules = Vec::new();
         if self.nat.hairpin == Hairpin::External {
-            let mut rule = quotes_a_plain_header().to_vec();
-            rule.extend([
-                Expr::Load(QUOTED_PROTOCOL, PROTOCOL_AGAIN),
-                Expr::IsNot(PROTOCOL_AGAIN, vec![ICMP]),
-                Expr::Load(QUOTED_SOURCE, OUTSIDE),
-                Expr::Load(QUOTED_SOURCE_PORT, OUTSIDE_PORT),
-                Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: TARGET },
-                Expr::Load(QUOTED_PROTOCOL, PROTOCOL),
-                Expr::Load(QUOTED_DESTINATION, INSIDE),
-                Expr::Load(QUOTED_DESTINATION_PORT, INSIDE_PORT),
-                Expr::Load(QUOTED_SOURCE, TO),
-                Expr::Load(QUOTED_SOURCE_PORT, TO_PORT),
-                Expr::Find { map: MAPPINGS, key: PROTOCOL, value: REMOTE },
-            ]);
-            rule.extend(quote(QUOTED_SOURCE, TARGET, QUOTED_SOURCE_PORT, TARGET_PORT));
-            rule.extend(quote(QUOTED_DESTINATION, REMOTE, QUOTED_DESTINATION_PORT, REMOTE_PORT));
-            rule.extend([
-                Expr::Mark(REMOTE),
-                Expr::Write(DESTINATION, TARGET, Checksum::At(IP_CHECKSUM)),
-                Expr::Verdict(Verdict::Accept),
-            ]);
-            rules.extend(ICMP_ERRORS.map(|kind| [is_icmp(kind), rule.clone()].concat()));
+            for map in self.inbound_ports() {
+                let mut rule = quotes_a_plain_header().to_vec();
+                rule.extend([
+                    Expr::Load(QUOTED_PROTOCOL, PROTOCOL_AGAIN),
+                    Expr::IsNot(PROTOCOL_AGAIN, vec![ICMP]),
+                    Expr::Load(QUOTED_SOURCE, OUTSIDE),
+                    Expr::Load(QUOTED_SOURCE_PORT, OUTSIDE_PORT),
+                    Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: TARGET },
+                    Expr::Load(QUOTED_PROTOCOL, PROTOCOL),
+                    Expr::Load(QUOTED_DESTINATION, INSIDE),
+                    Expr::Load(QUOTED_DESTINATION_PORT, INSIDE_PORT),
+                    Expr::Load(QUOTED_SOURCE, TO),
+                    Expr::Load(QUOTED_SOURCE_PORT, TO_PORT),
+                    Expr::Find { map, key: PROTOCOL, value: REMOTE },
+                ]);
+                rule.extend(quote(QUOTED_SOURCE, TARGET, QUOTED_SOURCE_PORT, TARGET_PORT));
+                rule.extend(quote(QUOTED_DESTINATION, REMOTE, QUOTED_DESTINATION_PORT, REMOTE_PORT));
+                rule.extend([
+                    Expr::Mark(REMOTE),
+                    Expr::Write(DESTINATION, TARGET, Checksum::At(IP_CHECKSUM)),
+                    Expr::Verdict(Verdict::Accept),
+                ]);
+                rules.extend(ICMP_ERRORS.map(|kind| [is_icmp(kind), rule.clone()].concat()));
+            }
         }
         rules.push(vec![Expr::Verdict(Verdict::Accept)]);
         rules
@@ -119,9 +125,39 @@ impl Rules<'_> {
         ]
     }
 
+    /// Where it is found by which outside port a remote's packet came in.
+    fn inbound_ports(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(MAPPINGS).chain(self.admits_others().then_some(HEARD))
+    }
+
+    /// Holds for an error that quotes an inbound packet as the inside saw it; it quotes what the remote has sent
+    /// afterwards.
+    fn errors_about_inbound(&self) -> Vec<Vec<Expr>> {
+        let quoting = |map, is: fn(Register, Vec<u8>) -> Expr, own_port: Field, remote_port: Expr| {
+            let mut rule = quotes_a_plain_header().to_vec();
+            rule.extend([
+                Expr::Load(QUOTED_PROTOCOL, PROTOCOL),
+                is(PROTOCOL, vec![ICMP]),
+                Expr::Load(QUOTED_DESTINATION, INSIDE),
+                Expr::Load(own_port, INSIDE_PORT),
+                Expr::Load(QUOTED_SOURCE, TO),
+                remote_port,
+                Expr::Find { map, key: PROTOCOL, value: OUTSIDE },
+            ]);
+            rule.extend(quote(QUOTED_DESTINATION, OUTSIDE, own_port, OUTSIDE_PORT));
+            rule
+        };
+        let remote_port = || Expr::Load(QUOTED_SOURCE_PORT, TO_PORT);
+        let ports =
+            self.inbound_ports().map(|map| quoting(map, Expr::IsNot, QUOTED_DESTINATION_PORT, remote_port()));
+        let echo = quoting(MAPPINGS, Expr::Is, QUOTED_ECHO_IDENTIFIER, Expr::Set(TO_PORT, vec![0; 4]));
+        ports.chain([echo]).collect()
+    }
+
     /// An inside host complains about a packet that reached it.
     fn error_out(&self) -> Vec<Vec<Expr>> {
-        let mut rules: Vec<Vec<Expr>> = errors_about_inbound()
+        let mut rules: Vec<Vec<Expr>> = self
+            .errors_about_inbound()
             .into_iter()
             .map(|mut rule| {
                 rule.push(Expr::Write(SOURCE, OUTSIDE, Checksum::At(IP_CHECKSUM)));
@@ -131,33 +167,6 @@ impl Rules<'_> {
         rules.push(self.refuse(UNTRANSLATABLE));
         rules
     }
-}
-
-/// The router itself complains, from an address of its own, about a packet whose destination it has rewritten already.
-fn about_its_outside(rule: Vec<Expr>) -> Vec<Expr> {
-    then(rule, Verdict::Accept)
-}
-
-/// Holds for an error that quotes an inbound packet as the inside saw it; it quotes what the remote has sent afterwards.
-fn errors_about_inbound() -> [Vec<Expr>; 2] {
-    let quoting = |is: fn(Register, Vec<u8>) -> Expr, own_port: Field, remote_port: Expr| {
-        let mut rule = quotes_a_plain_header().to_vec();
-        rule.extend([
-            Expr::Load(QUOTED_PROTOCOL, PROTOCOL),
-            is(PROTOCOL, vec![ICMP]),
-            Expr::Load(QUOTED_DESTINATION, INSIDE),
-            Expr::Load(own_port, INSIDE_PORT),
-            Expr::Load(QUOTED_SOURCE, TO),
-            remote_port,
-            Expr::Find { map: MAPPINGS, key: PROTOCOL, value: OUTSIDE },
-        ]);
-        rule.extend(quote(QUOTED_DESTINATION, OUTSIDE, own_port, OUTSIDE_PORT));
-        rule
-    };
-    [
-        quoting(Expr::IsNot, QUOTED_DESTINATION_PORT, Expr::Load(QUOTED_SOURCE_PORT, TO_PORT)),
-        quoting(Expr::Is, QUOTED_ECHO_IDENTIFIER, Expr::Set(TO_PORT, vec![0; 4])),
-    ]
 }
 
 /// Writes an address and a port into the packet that an error quotes. The quoted header's own checksum moves with its
