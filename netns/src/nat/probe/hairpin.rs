@@ -61,7 +61,7 @@ fn knock(
                 _ if seen.ip() != from.outside.ip() => Ok(Hairpin::Internal),
                 _ => Err(ProbeError::WrongSource {
                     answered_by: from.outside,
-                    seen: seen,
+                    seen,
                     origin: None,
                 }),
             };
