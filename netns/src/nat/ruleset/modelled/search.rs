@@ -23,7 +23,8 @@ const RANDOM_TRIES: u32 = 4;
 /// So many ports in order are tried after that; the next packet's search goes on where this one ended. Beyond it a packet
 /// would hold up its CPU for longer than a lab should.
 const TRIES_IN_ORDER: u32 = 256;
-/// Of echoes there are never so many that more tries are needed, of either kind.
+/// Of echoes there are never so many that more tries are needed, of either kind; in a block, that is small, eight times as
+/// many in order.
 const ECHO_TRIES: u32 = 8;
 
 /// The chains of a search.
@@ -87,7 +88,8 @@ impl Rules<'_> {
     const fn tries(&self, flow: Flow) -> (u32, u32) {
         match (self.nat.allocation, flow) {
             // All ports of a block, twice: another CPU may take every other turn.
-            (Allocation::Blocks { size, .. }, _) => (RANDOM_TRIES, 2 * size as u32),
+            (Allocation::Blocks { size, .. }, Flow::Ports) => (RANDOM_TRIES, 2 * size as u32),
+            (Allocation::Blocks { .. }, Flow::Echo) => (ECHO_TRIES, 8 * ECHO_TRIES),
             (Allocation::Sequential, Flow::Ports) => (0, TRIES_IN_ORDER),
             (Allocation::Sequential, Flow::Echo) => (0, ECHO_TRIES),
             (Allocation::Preserve | Allocation::Random, Flow::Ports) => (RANDOM_TRIES, TRIES_IN_ORDER),
