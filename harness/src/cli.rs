@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod init;
 pub mod list;
 pub mod man;
+pub mod nat;
 pub mod run;
 pub mod schema;
 pub mod shell;
@@ -39,6 +40,7 @@ enum Verb {
     Init(init::InitArgs),
     Shell(shell::ShellArgs),
     Doctor(doctor::DoctorArgs),
+    Nat(nat::NatArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -127,6 +129,7 @@ fn obey(verb: &Verb, streams: &mut Streams<'_>) -> io::Result<Exit> {
         Verb::Init(args) => init::init(args, streams),
         Verb::Shell(args) => shell::shell(args, streams),
         Verb::Doctor(args) => doctor::doctor(args, streams),
+        Verb::Nat(args) => nat::nat(args, streams),
         Verb::Schema(args) => schema::schema(args, streams),
         Verb::Completions(args) => completions::completions(args, streams),
         Verb::Man(args) => man::man(args, streams),

@@ -162,7 +162,8 @@ async fn work(
     tasks: &mut JoinSet<()>,
 ) {
     let hold = Duration::from_millis(start.hold_signaling_ms);
-    let connected = signaling::connect(&start.signaling, &start.id, hold, tasks).await;
+    let discovery = Instant::now() + Duration::from_millis(start.discovery_ms);
+    let connected = signaling::connect(&start.signaling, &start.id, hold, discovery, tasks).await;
     let (outbox, mut incoming, local) = match connected {
         Ok(connected) => connected,
         Err(error) => return reporter.error(Stage::Signaling, None, error.to_string()),
@@ -179,7 +180,7 @@ async fn work(
         sctp_packet_bytes: start.sctp_packet_bytes,
         warmth,
     };
-    let mut notices = start_sessions(start, &settings, &outbox, reporter, &stop, tasks);
+    let mut notices = start_sessions(start, discovery, &settings, &outbox, reporter, &stop, tasks);
     let mut registered = false;
     let deadline = Instant::now() + hold + REGISTERING;
     loop {
@@ -222,6 +223,7 @@ fn tell(notices: &mut HashMap<String, mpsc::UnboundedSender<Notice>>, from: &str
 
 fn start_sessions(
     start: &Start,
+    discovery: Instant,
     settings: &Settings,
     outbox: &Outbox,
     reporter: &Reporter,
@@ -230,7 +232,8 @@ fn start_sessions(
 ) -> HashMap<String, mpsc::UnboundedSender<Notice>> {
     let hold = Duration::from_millis(start.hold_signaling_ms);
     let patience = Patience {
-        discovery: Duration::from_millis(start.discovery_ms),
+        // Who got through to the server only just in time still hears who is there.
+        discovery: discovery.max(Instant::now() + REGISTERING.min(Duration::from_millis(start.discovery_ms))),
         // The partner may hold its frames back as long as this peer does.
         description: 2 * settings.patience + 2 * hold,
         farewell: hold + CLOSING / 4,

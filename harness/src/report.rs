@@ -135,6 +135,8 @@ pub struct SessionRow {
     pub expected_via: Vec<String>,
     /// Why.
     pub reason: String,
+    /// Whether it is a matter of who speaks first: then what was found is recorded, not judged.
+    pub race: bool,
     /// The line of the file that expects it.
     pub line: usize,
     /// The path that was found.
@@ -195,7 +197,7 @@ impl SessionRow {
         let nat = |name: &str| {
             case.peers.iter().find(|peer| peer.name == name).map_or(String::new(), |peer| case.behind(peer))
         };
-        let joined = expect::joined(seen, session);
+        let joined = expect::joined(case, seen, session);
         SessionRow {
             offerer: session.offerer.clone(),
             answerer: session.answerer.clone(),
@@ -204,6 +206,7 @@ impl SessionRow {
             expected_path: session.expect.path.name().to_owned(),
             expected_via: session.expect.via.iter().map(|kind| kind.name().to_owned()).collect(),
             reason: session.expect.reason.clone(),
+            race: session.expect.race,
             line: session.expect.line,
             path: joined.path.name().to_owned(),
             via: joined.via.map(|kind| kind.name().to_owned()),

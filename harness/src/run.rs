@@ -6,6 +6,7 @@ pub mod ended;
 pub mod event;
 pub mod expect;
 mod journal;
+pub mod mappings;
 pub mod observed;
 mod orders;
 pub mod outcome;

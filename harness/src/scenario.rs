@@ -30,6 +30,7 @@ pub use id::CaseId;
 pub use layout::{CasePeer, CaseRouter};
 pub use matrix::{Case, CaseTransfer, Session, cases};
 pub use nat_choice::NatChoice;
+pub(crate) use nearest::suggest;
 pub use schema::json_schema;
 pub use step::{After, Step, StepVerb};
 pub use units::{NotAQuantity, duration, show_duration, show_size, size};

@@ -26,7 +26,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 const LAB: [(&str, &[&str]); 4] = [
     ("cli", &["lab", "node", "nat", "sandbox", "doctor"]),
     ("plan", &["nat::", "topology"]),
-    ("run", &["Error", "lab", "nat", "node"]),
+    ("run", &["Error", "lab", "nat", "node", "topology"]),
     // Data types alone.
     ("scenario", &["nat::", "topology::Ipv4Range"]),
 ];

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Streams;
 use crate::exit::Exit;
 use crate::run::broken::Broken;
+use crate::run::mappings;
 use crate::run::places::{Place, places};
 use crate::run::standing::Standing;
 use crate::scenario::{Case, LoadOptions, cases, read};
@@ -150,6 +151,10 @@ impl Inside<'_> {
                 return Ok(Exit::Unfit);
             }
         };
+        if let Err(error) = mappings::tell(&standing.lab) {
+            say(&format!("error: the routers' mappings cannot be told: {error}\n"));
+            return Ok(Exit::Unfit);
+        }
         if self.command.is_empty() {
             say(&self.what_is_where(&standing));
         }

@@ -28,8 +28,8 @@ pub(super) enum Notice {
 /// How long a session waits for others.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// For the partner to be listed.
-    pub(super) discovery: Duration,
+    /// Until when the partner is to be listed.
+    pub(super) discovery: Instant,
     /// For a description, once the partner is known.
     pub(super) description: Duration,
     /// For the own bye to be sent.
@@ -144,11 +144,14 @@ impl Course {
     }
 
     async fn discover(&mut self) -> Result<(), End> {
-        let patience = self.session.patience.discovery;
-        let deadline = Instant::now() + patience;
+        let (began, deadline) = (Instant::now(), self.session.patience.discovery);
         while !self.discovered {
             let heard = timeout_at(deadline, self.hear()).await;
-            heard.map_err(|_| End::Failed(Stage::Discovery, format!("not listed within {patience:?}")))??;
+            let failed = |_| {
+                let waited = (deadline - began).as_secs_f64();
+                End::Failed(Stage::Discovery, format!("not listed within {waited:.3} s of the connection"))
+            };
+            heard.map_err(failed)??;
         }
         Ok(())
     }

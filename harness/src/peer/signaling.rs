@@ -1,38 +1,25 @@
 //! The peer's connection to the signaling server: the wire format that browsers speak to it, and frames that can be
 //! held back.
 
+mod connecting;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::control::event::SignalKind;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// Longest time to reach the server.
-const CONNECT: Duration = Duration::from_secs(2);
+pub(super) use connecting::SignalingError;
+use connecting::Socket;
 
 /// The server is asked for a sign of life as often as browsers do.
 const PING: Duration = Duration::from_secs(20);
-
-/// Why there is no signaling.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SignalingError {
-    #[error("{url} cannot be reached: {error}")]
-    Connect { url: String, error: Error },
-    #[error("{0} did not answer within {CONNECT:?}")]
-    Silent(String),
-}
 
 /// What comes from the server.
 #[derive(Debug, PartialEq)]
@@ -110,25 +97,16 @@ impl Outbox {
 /// What a connection gives: a way out, a way in, and the address it leaves from.
 pub(super) type Connected = (Outbox, mpsc::UnboundedReceiver<Incoming>, Option<IpAddr>);
 
-/// Connects and registers as `id`. Every frame, the registration too, is sent `hold` after it was put, in order. The
-/// task that serves the connection closes it when the last outbox is dropped.
+/// Connects, before `deadline`, and registers as `id`. Every frame, the registration too, is sent `hold` after it was
+/// put, in order. The task that serves the connection closes it when the last outbox is dropped.
 pub(super) async fn connect(
     url: &str,
     id: &str,
     hold: Duration,
+    deadline: Instant,
     tasks: &mut JoinSet<()>,
 ) -> Result<Connected, SignalingError> {
-    // The defaults of the library would cost 128 KiB a connection.
-    let config = WebSocketConfig::default().read_buffer_size(4 << 10).write_buffer_size(4 << 10);
-    let connecting = connect_async_with_config(url, Some(config), true);
-    let (socket, _) = timeout(CONNECT, connecting)
-        .await
-        .map_err(|_| SignalingError::Silent(url.to_owned()))?
-        .map_err(|error| SignalingError::Connect { url: url.to_owned(), error })?;
-    let local = match socket.get_ref() {
-        MaybeTlsStream::Plain(tcp) => tcp.local_addr().ok().map(|address| address.ip()),
-        _ => None,
-    };
+    let (socket, local) = connecting::connect(url, deadline).await?;
     let (frames, put) = mpsc::unbounded_channel();
     let (tell, incoming) = mpsc::unbounded_channel();
     let outbox = Outbox { id: id.to_owned(), frames };

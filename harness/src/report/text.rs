@@ -15,9 +15,12 @@ pub fn line(row: &Row) -> String {
     let paths: Vec<String> = row
         .sessions
         .iter()
-        .map(|session| match &session.via {
-            Some(via) => format!("{} ({via})", session.path),
-            None => session.path.clone(),
+        .map(|session| {
+            let path = match &session.via {
+                Some(via) => format!("{} ({via})", session.path),
+                None => session.path.clone(),
+            };
+            if session.race { format!("{path}, a race: not judged") } else { path }
         })
         .collect();
     // Without a verdict there is no path to speak of.
@@ -57,7 +60,7 @@ pub fn details(row: &Row, run_folder: &Path, seed: u64, broken: bool) -> Vec<Str
     lines.push(format!("       expected at  {}:{line}", row.file));
     lines.push(format!("       artifacts    {}", run_folder.join(&row.folder).display()));
     lines.push(format!("       run again    {again}"));
-    lines.push(format!("       look inside  {again} --keep"));
+    lines.push(format!("       look inside  natlab shell {} -k '{}'{allow}", quoted(&row.file), row.id));
     lines
 }
 

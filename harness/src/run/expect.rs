@@ -5,12 +5,12 @@ mod no_path;
 #[cfg(test)]
 mod tests;
 
-use netns::nat::{CandidateType, Path};
+use netns::nat::{CandidateType, Egress, Path, Translation, Vantage};
 
 use super::observed::{Failure, Observed, PeerSeen, SessionSeen, time};
 use super::outcome::{Outcome, Stage, Unmet};
 use crate::peer::control::event::{Candidate, CandidateType as Kind, Stage as PeerStage};
-use crate::scenario::{Case, CaseTransfer, Session, show_duration};
+use crate::scenario::{After, Case, CaseTransfer, Session, StepVerb, show_duration};
 
 /// What the two ends of a session came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +28,13 @@ pub fn judge(case: &Case, seen: &Observed) -> Outcome {
     }
     let mut unmet: Vec<Unmet> =
         case.sessions.iter().flat_map(|session| SessionJudge { case, seen, session }.unmet()).collect();
+    unmet.extend(steps(case, seen));
     unmet.sort_by_key(|unmet| unmet.stage);
     if unmet.is_empty() { Outcome::Pass } else { Outcome::Fail { unmet } }
 }
 
 /// How two peers were joined, whatever was expected.
-pub fn joined(seen: &Observed, session: &Session) -> Joined {
+pub fn joined(case: &Case, seen: &Observed, session: &Session) -> Joined {
     let ends = [(&session.offerer, &session.answerer), (&session.answerer, &session.offerer)];
     let selected = ends.map(|(peer, partner)| {
         let open = seen.session(peer, partner).filter(|end| end.open_us.is_some());
@@ -41,13 +42,23 @@ pub fn joined(seen: &Observed, session: &Session) -> Joined {
     });
     let [Some(offerer), Some(answerer)] = selected else { return Joined { path: Path::None, via: None } };
     let via = [offerer, answerer].into_iter().flat_map(|(local, remote)| [kind(local), kind(remote)]).max();
-    let path = if via == Some(CandidateType::Relayed) { Path::Relayed } else { Path::Direct };
+    let path = match via {
+        Some(CandidateType::Relayed) => Path::Relayed,
+        Some(CandidateType::Host) if are_on_one_lan(case, session) => Path::Lan,
+        _ => Path::Direct,
+    };
     Joined { path, via }
+}
+
+/// Where host candidates meet, no router is crossed.
+fn are_on_one_lan(case: &Case, session: &Session) -> bool {
+    let lan = |name: &str| case.peers.iter().find(|peer| peer.name == name)?.router.as_ref();
+    lan(&session.offerer).is_some_and(|of| Some(of) == lan(&session.answerer))
 }
 
 /// Whether two peers got a direct path and every file of theirs arrived byte for byte.
 pub fn succeeded(case: &Case, seen: &Observed, session: &Session) -> bool {
-    matches!(joined(seen, session).path, Path::Direct | Path::Lan)
+    matches!(joined(case, seen, session).path, Path::Direct | Path::Lan)
         && transfers(case, session).all(|transfer| arrived(seen, transfer).is_ok())
 }
 
@@ -69,6 +80,27 @@ fn died(case: &Case, seen: &Observed) -> Option<String> {
     (!died.is_empty()).then(|| died.join(", "))
 }
 
+/// Steps that never came due.
+fn steps(case: &Case, seen: &Observed) -> impl Iterator<Item = Unmet> {
+    let missed = case.steps.iter().enumerate().filter(|(index, _)| !seen.steps.contains_key(index));
+    missed.map(|(_, step)| {
+        let (stage, after) = match step.after {
+            After::Connected => (Stage::Channel, "all are connected".to_owned()),
+            After::Share(percent) => (Stage::Transfer, format!("{percent}% have arrived")),
+            After::Time(time) => (Stage::Transfer, format!("{} more", show_duration(time))),
+        };
+        let what = match &step.verb {
+            StepVerb::Forget(router) => format!("forget {router}"),
+            StepVerb::LogIn(router) => format!("log in at {router}"),
+        };
+        let message = format!(
+            "the step of line {}, {what} after {after}, never came due: the case was over",
+            step.line
+        );
+        Unmet { stage, expectation: "steps".to_owned(), message }
+    })
+}
+
 struct SessionJudge<'a> {
     case: &'a Case,
     seen: &'a Observed,
@@ -80,6 +112,10 @@ impl SessionJudge<'_> {
         let mut unmet = self.unseen();
         unmet.extend(self.discovery());
         unmet.extend(self.gathering());
+        if self.session.expect.race {
+            // Who speaks first decides, and nobody set who: what came of it is recorded, never judged.
+            return unmet;
+        }
         if self.session.expect.path == Path::None {
             unmet.extend(self.no_path());
         } else {
@@ -111,9 +147,9 @@ impl SessionJudge<'_> {
         [(offerer, answerer, true), (answerer, offerer, false)].into_iter().filter_map(
             |(peer, partner, offers)| {
                 let own = self.seen.peers.get(peer)?;
-                let declared = self.case.peers.iter().find(|declared| declared.name == *peer);
-                let has_router = declared.is_some_and(|declared| declared.router.is_some());
-                Some(End { peer, partner, offers, has_router, own, session: own.sessions.get(partner) })
+                let declared = self.case.peers.iter().find(|declared| declared.name == *peer)?;
+                let vantage = self.case.vantage(declared);
+                Some(End { peer, partner, offers, vantage, own, session: own.sessions.get(partner) })
             },
         )
     }
@@ -139,20 +175,35 @@ impl SessionJudge<'_> {
         self.ends().filter_map(late).collect()
     }
 
-    /// Wherever STUN was reached through a router, it must have shown that router's outside address.
+    /// Wherever STUN was reached through a router that translates, it must have shown that router's outside address, and
+    /// where no UDP leaves nothing may have been reached.
     fn gathering(&self) -> Vec<Unmet> {
         let blind = |end: End<'_>| {
             // Before discovery there is nothing to gather for: that is told already.
-            let session = end.session.filter(|session| session.discovered_us.is_some() && end.has_router)?;
-            let outside = end.own.outside.as_deref().unwrap_or("not known");
+            let session = end.session.filter(|session| session.discovered_us.is_some())?;
             let reflexive: Vec<&Candidate> = session.server_reflexive().collect();
+            if end.is_closed() {
+                let leak = reflexive.first()?;
+                let message = format!(
+                    "{} gathered the server-reflexive address {}, but no UDP may leave its network",
+                    end.peer, leak.address
+                );
+                return Some(Unmet { stage: Stage::Gathering, expectation: "path".to_owned(), message });
+            }
+            if !end.is_translated() {
+                return None;
+            }
+            let outside = end.own.outside.as_deref().unwrap_or("not known");
+            let is_outside = |candidate: &&Candidate| {
+                candidate.address == outside || end.own.pool.contains(&candidate.address)
+            };
             let message = match reflexive.as_slice() {
                 [] => format!(
                     "{} gathered no server-reflexive candidate: no STUN server answered it{}",
                     end.peer,
                     end.because(&[PeerStage::Gathering])
                 ),
-                found if found.iter().any(|candidate| candidate.address == outside) => return None,
+                found if found.iter().any(is_outside) => return None,
                 [wrong, ..] => format!(
                     "{} gathered the server-reflexive address {}, but its router's outside address is {outside}",
                     end.peer, wrong.address
@@ -187,7 +238,7 @@ impl SessionJudge<'_> {
 
     fn path(&self) -> Vec<Unmet> {
         let expected = self.session.expect.path;
-        let found = joined(self.seen, self.session).path;
+        let found = joined(self.case, self.seen, self.session).path;
         if found == expected {
             return Vec::new();
         }
@@ -238,7 +289,7 @@ impl SessionJudge<'_> {
 
     fn via(&self) -> Option<Unmet> {
         let allowed = &self.session.expect.via;
-        let via = joined(self.seen, self.session).via?;
+        let via = joined(self.case, self.seen, self.session).via?;
         let names: Vec<&str> = allowed.iter().map(|kind| kind.name()).collect();
         (!allowed.contains(&via)).then(|| Unmet {
             stage: Stage::Ice,
@@ -274,12 +325,29 @@ struct End<'a> {
     peer: &'a str,
     partner: &'a str,
     offers: bool,
-    has_router: bool,
+    vantage: Vantage,
     own: &'a PeerSeen,
     session: Option<&'a SessionSeen>,
 }
 
 impl<'a> End<'a> {
+    /// Whether STUN sees another address than this end's own.
+    fn is_translated(&self) -> bool {
+        let routers = &self.vantage.routers;
+        routers.iter().any(|(_, nat)| nat.translation != Translation::None)
+            && routers.iter().all(|(_, nat)| nat.family.has_v4())
+    }
+
+    /// The own candidates.
+    fn gathered(&self) -> &'a [Candidate] {
+        self.session.map_or(&[], |session| &session.local)
+    }
+
+    /// Whether no UDP leaves, whatever the NAT.
+    fn is_closed(&self) -> bool {
+        self.vantage.routers.iter().any(|(_, nat)| nat.egress != Egress::Everything)
+    }
+
     /// What this end reported as failed towards the partner, or altogether.
     fn failures(&self) -> impl Iterator<Item = &'a Failure> + use<'a> {
         let (partner, own) = (self.partner, self.own);

@@ -4,7 +4,7 @@
 const LONGEST: usize = 64;
 
 /// The help of an unknown word: the nearest known one, or all of them.
-pub(super) fn suggest(word: &str, what: &str, known: &[&str]) -> String {
+pub(crate) fn suggest(word: &str, what: &str, known: &[&str]) -> String {
     match nearest(word, known) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("{what}: {}", known.join(", ")),

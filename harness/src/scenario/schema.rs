@@ -301,7 +301,7 @@ mod tests {
         ("inbound-refresh", &["true", "off", "1", "maybe"]),
         ("hairpin", &["off", "false", "internal", "true"]),
         ("on-drop", &["reject", "true"]),
-        ("addresses", &["1", "255", "0", "256", "1.5"]),
+        ("addresses", &["1", "0", "256", "1.5"]),
         ("pooling", &["arbitrary", "~"]),
         ("family", &["ipv4", "dual", "ipv5"]),
         ("adresses", &["2"]),

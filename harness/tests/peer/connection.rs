@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::peer::control::event::{
-    CandidateType, ChannelState, CheckedPair, Event, IceState, PairState, Report, SignalKind,
+    CandidateType, ChannelState, CheckedPair, Event, IceState, PairState, Report, Side, SignalKind,
 };
 use harness::peer::control::{Role, SessionPlan, Start};
 use rstest::rstest;
@@ -51,6 +51,62 @@ async fn a_flipped_byte_is_seen_as_another_hash() {
     assert_eq!(bytes, 100_000);
     assert_eq!(expected, sent(&alice.reports, 0).1);
     assert_ne!(sha256, expected);
+}
+
+#[rstest]
+#[case::both_everywhere(&["127.0.0.1", "::1"], &["127.0.0.1", "::1"], "::1")]
+#[case::the_offerer_has_ipv4_only(&["127.0.0.1"], &["127.0.0.1", "::1"], "127.0.0.1")]
+#[case::the_answerer_has_ipv4_only(&["::1", "127.0.0.1"], &["127.0.0.1"], "127.0.0.1")]
+#[case::the_offerer_has_ipv6_only(&["::1"], &["127.0.0.1", "::1"], "::1")]
+#[case::ipv6_alone(&["::1"], &["::1"], "::1")]
+#[tokio::test]
+async fn peers_meet_in_an_address_family_that_both_have(
+    #[case] alices: &[&str],
+    #[case] bobs: &[&str],
+    #[case] met: &str,
+) {
+    let relay = Relay::start_at("[::1]:0").await;
+    let (alice, bob) = pair(&relay.url(), &[transfer(0, "alice", "bob", 300_000)]);
+    let at = |addresses: &[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect();
+    let (alice, bob) = (Start { addresses: at(alices), ..alice }, Start { addresses: at(bobs), ..bob });
+    let (mut alice, mut bob) = (Peer::start(&alice).await, Peer::start(&bob).await);
+    alice.until("the ack", |event| matches!(event, Event::Acknowledged { .. })).await;
+    bob.until("the file", |event| matches!(event, Event::Received { .. })).await;
+    for (peer, own) in [(alice, alices), (bob, bobs)] {
+        let reports = peer.stop().await;
+        assert!(errors(&reports).is_empty());
+        let selected = reports.iter().rev().find_map(|report| match &report.event {
+            Event::Selected { local, remote, .. } => Some([local.clone(), remote.clone()]),
+            _ => None,
+        });
+        for candidate in selected.unwrap() {
+            // Where one end was told another address for its checks than they came from, it would be peer-reflexive.
+            assert_eq!((candidate.kind, candidate.address.as_str()), (CandidateType::Host, met));
+        }
+        let gathered = reports.iter().filter_map(|report| match &report.event {
+            Event::Candidate { side: Side::Local, candidate, .. } => Some(candidate.address.as_str()),
+            _ => None,
+        });
+        let (mut gathered, mut own) = (gathered.collect::<Vec<_>>(), own.to_vec());
+        gathered.sort_unstable();
+        own.sort_unstable();
+        assert_eq!(gathered, own);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_comes_late_is_found_when_it_is_there() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (alice, bob) = pair(&format!("ws://{free}"), &[]);
+    let (mut alice, mut bob) = (Peer::start(&alice).await, Peer::start(&bob).await);
+    // Long after both have been refused for the first time.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(alice.reports.iter().all(|report| matches!(report.event, Event::Ready { .. })));
+    let _relay = Relay::start_at(&free.to_string()).await;
+    for peer in [&mut alice, &mut bob] {
+        peer.until("an open channel", |event| matches!(event, Event::Channel { .. })).await;
+    }
+    assert!(errors(&alice.stop().await).is_empty() && errors(&bob.stop().await).is_empty());
 }
 
 #[rstest]

@@ -12,11 +12,27 @@ use crate::relay::Relay;
 async fn dead_signaling_is_an_error_of_signaling_whether_it_refuses_or_is_silent() {
     let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    for address in [refusing, silent.local_addr().unwrap()] {
-        let mut peer = Peer::start(&task("alice", &format!("ws://{address}"))).await;
+    // Long enough for the handshake to be given up.
+    for (address, discovery_ms, words) in [
+        (refusing, 300, "Connection refused"),
+        (silent.local_addr().unwrap(), 2_500, "no answer to the handshake"),
+    ] {
+        let start = Start { discovery_ms, ..task("alice", &format!("ws://{address}")) };
+        let mut peer = Peer::start(&start).await;
         let (stage, partner, message) = peer.error().await;
         assert_eq!((stage, partner), (Stage::Signaling, None), "{message}");
+        assert!(message.contains(&address.to_string()) && message.contains(words), "{message}");
         peer.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_address_of_a_server_is_told_at_once() {
+    for url in ["ws://localhost:9000", "wss://127.0.0.1:9000", "nonsense"] {
+        let mut peer = Peer::start(&task("alice", url)).await;
+        let (stage, _, message) = peer.error().await;
+        assert_eq!(stage, Stage::Signaling);
+        assert!(message.starts_with(&format!("{url} is no address of a signaling server")), "{message}");
     }
 }
 

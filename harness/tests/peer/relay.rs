@@ -21,7 +21,11 @@ type Clients = Arc<Mutex<HashMap<String, mpsc::UnboundedSender<String>>>>;
 
 impl Relay {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    pub(crate) async fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let clients = Clients::default();
         let task = tokio::spawn(async move {

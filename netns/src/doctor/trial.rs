@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Check;
 use crate::error::Error;
-use crate::lab::Lab;
-use crate::nat::Preset;
+use crate::lab::{Lab, Router};
+use crate::nat::{Egress, Preset, Translation};
 use crate::topology::{Topology, Uplink};
 
 /// A packet takes microseconds; this is for a machine that has much else to do.
@@ -14,6 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MODULES: &str = "load the modules that rules need: sudo modprobe -a nf_tables nft_numgen nft_objref \
                        nft_tproxy, or use a kernel with CONFIG_NF_TABLES, CONFIG_NFT_NUMGEN and \
                        CONFIG_NFT_TPROXY";
+
+const TRACKING: &str = "load the modules that it needs: sudo modprobe -a nft_masq nft_ct nf_conntrack_netlink, or use a \
+                        kernel with CONFIG_NFT_MASQ, CONFIG_NFT_CT and CONFIG_NF_CT_NETLINK; cases \
+                        without it do not need them";
 
 /// Namespaces, links, then every preset; after the first that is missing the others are not tried.
 pub(super) fn all() -> Vec<Check> {
@@ -57,6 +61,18 @@ fn router(preset: Preset) -> Check {
         .router("home", Uplink::Internet, nat)
         .host("alice", "home".into())
         .server("server", 1);
+    let missing = |found| match nat.translation {
+        // Other kinds do without the kernel's own NAT.
+        Translation::Masquerade { .. } => Check::warn(name.clone(), found, TRACKING),
+        Translation::Modelled | Translation::None => Check::fail(name.clone(), found, MODULES),
+    };
+    if nat.egress != Egress::Everything {
+        return match refusal(&topology) {
+            Ok(true) => Check::ok(name, "UDP is refused"),
+            Ok(false) => missing("UDP is not refused".to_owned()),
+            Err(error) => missing(error.to_string()),
+        };
+    }
     match [SMALL, IN_FRAGMENTS].map(|size| trial(&topology, size)) {
         [Ok(Trial::Passed(_)), Ok(Trial::Passed(took))] => {
             Check::ok(name, format!("packets and fragments pass, {took:.1?} with all the building"))
@@ -66,10 +82,8 @@ fn router(preset: Preset) -> Check {
             "packets pass, fragments do not",
             "use a kernel with CONFIG_NFT_TPROXY, or keep datagrams below 1,472 bytes",
         ),
-        [Ok(Trial::Lost(where_to)), _] => {
-            Check::fail(name, format!("a packet is lost on its way {where_to}"), MODULES)
-        }
-        [Err(error), _] => Check::fail(name, error.to_string(), MODULES),
+        [Ok(Trial::Lost(where_to)), _] => missing(format!("a packet is lost on its way {where_to}")),
+        [Err(error), _] => missing(error.to_string()),
     }
 }
 
@@ -83,7 +97,7 @@ enum Trial {
     Lost(&'static str),
 }
 
-/// Builds the lab, and sends a datagram of this size from `alice` to `server` and back.
+/// Builds the lab, sends a datagram of this size from `alice` to `server` and back, and looks at its router's table.
 fn trial(topology: &Topology, size: usize) -> Result<Trial, Error> {
     let start = Instant::now();
     let lab = Lab::build(topology)?;
@@ -98,7 +112,24 @@ fn trial(topology: &Topology, size: usize) -> Result<Trial, Error> {
     let to = server.local_addr().map_err(|source| Error::system("read a socket's address", source))?;
     let Some(outside) = pass(&alice, to, &server) else { return Ok(Trial::Lost("out")) };
     let Some(_) = pass(&server, outside, &alice) else { return Ok(Trial::Lost("back")) };
+    lab.router("home").map(Router::mappings).transpose()?;
     Ok(Trial::Passed(start.elapsed()))
+}
+
+/// Whether the router refuses a datagram of `alice`, and counts it.
+fn refusal(topology: &Topology) -> Result<bool, Error> {
+    let lab = Lab::build(topology)?;
+    let (alice, server) = (socket(&lab, "alice")?, socket(&lab, "server")?);
+    let sent = server.local_addr().and_then(|to| alice.send_to(&[0; SMALL], to));
+    sent.map_err(|source| Error::system("send a datagram", source))?;
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if lab.router("home").map(Router::drops).transpose()?.is_some_and(|drops| drops.refused > 0) {
+            return Ok(true);
+        }
+        std::thread::yield_now();
+    }
+    Ok(false)
 }
 
 fn socket(lab: &Lab, name: &str) -> Result<UdpSocket, Error> {

@@ -109,6 +109,11 @@ impl Prediction {
         Prediction { path: Path::None, via: &[], reason, race: false }
     }
 
+    /// A matter of chance: what this router draws for one of them.
+    fn drawn(router: String, first_roams: bool) -> Self {
+        Prediction { race: true, ..Self::none(Reason::AddressDrawn { router, first_roams }) }
+    }
+
     fn direct(via: &'static [CandidateType], reason: Reason) -> Self {
         Prediction { path: Path::Direct, via, reason, race: false }
     }

@@ -14,6 +14,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use rstest::rstest;
 
+use super::firewall::{ESTABLISHED, TRANSITORY, await_that};
 use super::home::{Home, PATIENCE};
 use super::icmp::assert_refused;
 
@@ -87,6 +88,16 @@ fn tcp_goes_out_and_an_unsolicited_syn_does_not_come_in(
     let started = nix::sys::socket::connect(knocking.as_raw_fd(), &SockaddrIn6::from(to));
     assert_eq!(started, Err(Errno::EINPROGRESS));
     home.await_drops(|drops| drops.filtered >= 1);
+}
+
+#[rstest]
+fn a_session_lives_by_what_it_does(#[values(FirewallOnly, FullCone)] kind: Kind) {
+    let home = Home::of(nat(kind), &["alice"]);
+    let (inside, _outside) = connected(&home, 80);
+    let left = || home.router().mappings().unwrap().entries[0].left;
+    await_that(|| left() > ESTABLISHED - PATIENCE);
+    drop(inside);
+    await_that(|| left() <= TRANSITORY);
 }
 
 #[test]

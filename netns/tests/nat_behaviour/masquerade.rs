@@ -1,7 +1,7 @@
 //! What a plain Linux router does, quirks included: each is asserted as docs/decisions/0006-quirk-classes.md tells it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use netns::lab::Lab;
 use netns::nat::Preset::{
     self, LinuxMasquerade as Plain, LinuxMasqueradeInputDrop as InputDrop, PortRestricted,
 };
-use netns::nat::table::Protocol;
+use netns::nat::table::{MappingTable, Protocol};
 use netns::topology::{Topology, Uplink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{SockProtocol, setsockopt, sockopt};
 use rstest::rstest;
 
-use super::home::{Home, PATIENCE, at, hear, raw, seen_by, tell};
+use super::home::{Home, PATIENCE, at, datagram, hear, packet, raw, seen_by, send_packet, tell};
 use super::icmp::{assert_refused, next_icmp, send_echo, sum};
 use super::tcp::{connected, finish_connect, start_connect};
 
@@ -74,6 +74,31 @@ fn only_who_was_sent_to_is_admitted(#[values(Plain, InputDrop)] kind: Preset) {
         tell(&server[0], outside, "from a friend");
         assert_eq!(hear(&alice), ("from a friend".to_owned(), at(&server[0])));
     }
+}
+
+#[rstest]
+fn the_private_address_of_a_host_is_not_reachable_from_outside(#[values(Plain, InputDrop)] kind: Preset) {
+    let home = Home::new(kind, &["alice"]);
+    let (alice, server) = (home.udp("alice", 5000), home.server());
+    let forged =
+        packet(*at(&server[0]).ip(), *at(&alice).ip(), 17, &datagram(at(&server[0]).port(), 5000, b"forged"));
+    send_packet(home.node("internet"), home.router().outside(), &forged);
+    home.await_filtered(1);
+    let outside = seen_by(&server[0], &alice);
+    tell(&server[0], outside, "honest");
+    assert_eq!(hear(&alice).0, "honest");
+}
+
+/// It would leave under its private address, as from many a router that forgets this rule.
+#[rstest]
+fn what_linux_cannot_track_does_not_leave(#[values(Plain, InputDrop)] kind: Preset) {
+    let home = Home::new(kind, &["alice"]);
+    let (inside, public) = (home.node("alice").address(), home.node("server").address());
+    const TCP: u8 = 6;
+    const SYN_FIN: u8 = 0x03;
+    let nonsense = [0x13, 0x88, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, SYN_FIN, 0xff, 0xff, 0, 0, 0, 0];
+    send_packet(home.node("alice"), public, &packet(inside, public, TCP, &nonsense));
+    home.await_drops(|drops| drops.untranslatable == 1);
 }
 
 #[test]
@@ -249,6 +274,9 @@ fn its_table_has_one_row_a_connection_with_its_packets(#[values(Plain, InputDrop
     let rows: Vec<_> = table.entries.iter().map(|entry| (entry.remote, entry.packets)).collect();
     let remote = |server| Some(SocketAddr::from(at(server)));
     assert_eq!(rows, [(remote(&server[0]), Some(2)), (remote(&server[1]), Some(1))]);
+    let MappingTable { mut entries } = table;
+    entries.iter_mut().for_each(|entry| entry.idle = Duration::ZERO);
+    insta::assert_snapshot!("mapping_table_linux_masquerade", MappingTable { entries });
 }
 
 #[rstest]
@@ -265,6 +293,42 @@ fn a_reboot_forgets_every_connection_and_every_collision(#[values(Plain, InputDr
     assert_eq!(seen_by(&server[1], &bob), home.outside(5000), "as if alice had never been");
     tell(&server[1], home.outside(5000), "a friend of now");
     assert_eq!(hear(&bob).0, "a friend of now");
+}
+
+/// RFC 4787 REQ-5 asks for two minutes: Linux gives them to streams only.
+#[test]
+fn udp_is_remembered_for_half_a_minute_and_a_stream_for_two_minutes() {
+    let home = Home::new(Plain, &["alice"]);
+    let (alice, server) = (home.udp("alice", 5000), home.server());
+    let left = || home.router().mappings().unwrap().entries[0].left;
+    let (young, stream) = (Duration::from_secs(30), Duration::from_secs(120));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(2200) {
+        seen_by(&server[0], &alice);
+        if start.elapsed() < Duration::from_secs(1) {
+            assert!(left() <= young && left() > young - PATIENCE);
+        }
+        tell(&server[0], home.outside(5000), "an answer");
+        hear(&alice);
+    }
+    assert!(left() <= stream && left() > stream - PATIENCE);
+}
+
+/// RFC 5382 REQ-5 asks for four minutes, RFC 5508 REQ-1 for one.
+#[test]
+fn a_half_open_connection_is_remembered_for_two_minutes_and_an_echo_for_half_a_minute() {
+    let home = Home::new(Plain, &["alice"]);
+    // Nobody has this address, so nobody answers.
+    let nowhere = Ipv4Addr::new(203, 0, 113, 200);
+    let _opening = start_connect(home.node("alice"), 4000, (nowhere, 80).into());
+    send_echo(&raw(home.node("alice"), SockProtocol::Icmp), nowhere, 77, b"anybody?");
+    let table = home.router().mappings().unwrap();
+    for (protocol, seconds) in [(Protocol::Tcp, 120), (Protocol::Echo, 30)] {
+        let lifetime = Duration::from_secs(seconds);
+        let entry = table.entries.iter().find(|entry| entry.protocol == protocol).unwrap();
+        assert!(entry.left <= lifetime && entry.left > lifetime - PATIENCE, "{entry:?}");
+        assert_eq!(entry.idle + entry.left, lifetime);
+    }
 }
 
 #[test]

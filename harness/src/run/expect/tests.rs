@@ -98,6 +98,57 @@ fn a_router_that_admits_everybody_drops_nothing_and_shows_the_checks_that_came_i
 }
 
 #[test]
+fn who_lets_no_udp_out_has_refused_some_and_nothing_need_come_to_the_other() {
+    let case = case(Preset::UdpBlocked, PortRestricted, Wanted::default());
+    let mut seen = apart();
+    // Nobody could answer alice, and nothing of hers came to bob.
+    drop(towards(&mut seen, "alice").local.pop());
+    drop(towards(&mut seen, "bob").remote.pop());
+    seen.peers.get_mut("bob").unwrap().filtered = Some(0);
+    assert_fails(&judge(&case, &seen), Stage::Ice, "the router of alice refused nothing");
+    alice(&mut seen).refused = Some(96);
+    assert_eq!(judge(&case, &seen), Outcome::Pass);
+}
+
+#[test]
+fn two_without_a_common_family_have_nothing_to_check_and_nothing_to_drop() {
+    let wanted = Wanted { path: Some(Path::None), ..Wanted::default() };
+    let case = case(Preset::Firewall, Preset::Firewall, wanted);
+    let mut seen = apart();
+    for peer in ["alice", "bob"] {
+        let six = peer == "alice";
+        let session = towards(&mut seen, peer);
+        session.checks.clear();
+        let (own, other) = (&mut session.local, &mut session.remote);
+        for candidate in if six { own } else { other } {
+            candidate.address = format!("2001:db8::{}", candidate.port);
+        }
+    }
+    alice(&mut seen).filtered = Some(0);
+    assert_eq!(judge(&case, &seen), Outcome::Pass);
+}
+
+#[test]
+fn behind_a_firewall_there_is_no_server_reflexive_candidate_to_ask_for() {
+    let case = case(Preset::Firewall, FullCone, Wanted::default());
+    let mut seen = together();
+    drop(towards(&mut seen, "alice").local.pop());
+    assert_eq!(judge(&case, &seen), Outcome::Pass);
+}
+
+#[rstest]
+fn what_comes_of_a_race_is_never_judged_but_what_comes_before_it_is(
+    #[values(apart(), together())] seen: Observed,
+) {
+    let mut case = case(PortRestricted, PortRestricted, Wanted::default());
+    case.sessions[0].expect.race = true;
+    assert_eq!(judge(&case, &seen), Outcome::Pass);
+    let mut undiscovered = seen;
+    towards(&mut undiscovered, "bob").discovered_us = None;
+    assert_fails(&judge(&case, &undiscovered), Stage::Discovery, "bob never discovered alice");
+}
+
+#[test]
 fn an_unexpected_success_fails() {
     let outcome = judge(&case(Symmetric, Symmetric, Wanted::default()), &together());
     assert_fails(
@@ -249,7 +300,7 @@ fn apart() -> Observed {
         };
         let seen = seen.peers.get_mut(peer).unwrap();
         seen.outside = Some(format!("198.18.0.{own}"));
-        seen.filtered = Some(96);
+        (seen.filtered, seen.refused) = (Some(96), Some(0));
         seen.sessions.insert(partner.to_owned(), session);
     }
     seen

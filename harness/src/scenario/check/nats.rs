@@ -68,10 +68,7 @@ pub(super) fn nat(walk: &mut Walk<'_>, node: &Node) -> Option<NatChoice> {
 
 fn map(walk: &mut Walk<'_>, node: &Node) -> Option<NatChoice> {
     let fields = walk.map(node, "`nat`", &KEYS, EXAMPLE)?;
-    let preset = match fields.get("preset") {
-        Some(field) => Some(walk.preset(field.node)),
-        None => None,
-    };
+    let preset = fields.get("preset").map(|field| walk.preset(field.node));
     let keys =
         || fields.entries.iter().copied().filter(|field| KEYS.contains(&field.key) && field.key != "preset");
     if preset == Some(Some(Preset::Open)) {

@@ -5,7 +5,7 @@ use netns::topology::Ipv4Range;
 
 use super::nats;
 use super::roster::{Declared, Roster, may_be_node};
-use super::walk::{Field, Walk};
+use super::walk::{Field, Fields, Walk};
 use crate::scenario::error::{Span, echo};
 use crate::scenario::file::{Node, Value};
 use crate::scenario::nat_choice::family_name;
@@ -14,6 +14,7 @@ use crate::scenario::{Attached, NatChoice, Network};
 
 const MOST_NETWORKS: usize = 32;
 const KEYS: [&str; 3] = ["nat", "uplink", "inside"];
+const NETWORK_EXAMPLE: &str = "`{ nat: port-restricted }`";
 const EXAMPLE: &str = "`networks: { home: { nat: port-restricted } }`";
 
 /// Where a network's keys stand that are looked at again once everybody is known.
@@ -49,56 +50,42 @@ pub(super) fn declare(walk: &mut Walk<'_>, field: Field<'_>, roster: &mut Roster
     let mut placed = Vec::new();
     for field in &fields.entries {
         may_be_node(walk, field.key, field.key_span, "a network");
-        let (nat, uplink, inside) = network(walk, *field, roster, &known);
         roster.places.push(Declared { name: field.key.to_owned(), at: field.key_span });
-        let name = field.key.to_owned();
-        let (uplink, uplink_at) = uplink.unzip();
-        let (inside, inside_at) = inside.unzip();
-        placed.push(Placed { network: name.clone(), uplink_at, inside_at });
-        roster.networks.push(Network { name, nat, uplink, inside });
+        let (network, place) = network(walk, *field, roster, &known);
+        roster.networks.push(network);
+        placed.push(place);
     }
     circles(walk, roster, &placed);
     placed
 }
 
-fn network(
-    walk: &mut Walk<'_>,
-    field: Field<'_>,
-    roster: &Roster,
-    known: &[&str],
-) -> (NatChoice, Option<(String, Span)>, Option<(Ipv4Range, Span)>) {
-    let nothing = NatChoice::public(Family::Ipv4);
-    let name = echo(field.key);
-    let is_varied = roster.axis(field.key).is_some();
-    let example = "`{ nat: port-restricted }`";
+fn network(walk: &mut Walk<'_>, field: Field<'_>, roster: &Roster, known: &[&str]) -> (Network, Placed) {
+    let what = format!("the network `{}`", echo(field.key));
     let fields = match field.node.value {
-        Value::Null => None,
-        _ => {
-            let what = format!("the network `{name}`");
-            let Some(fields) = walk.map(field.node, &what, &KEYS, example) else {
-                return (nothing, None, None);
-            };
-            Some(fields)
-        }
+        Value::Null => Some(Fields { entries: Vec::new() }),
+        _ => walk.map(field.node, &what, &KEYS, NETWORK_EXAMPLE),
     };
     let get = |key: &str| fields.as_ref().and_then(|fields| fields.get(key));
+    let is_varied = roster.axis(field.key).is_some();
     let nat = match get("nat") {
-        None if !is_varied => {
-            let help = format!("write {example}: a network is what is behind a router");
-            walk.problem(field.key_span, format!("the network `{name}` needs a `nat`"), help);
+        None if !is_varied && fields.is_some() => {
+            let help = format!("write {NETWORK_EXAMPLE}: a network is what is behind a router");
+            walk.problem(field.key_span, format!("{what} needs a `nat`"), help);
             None
         }
         None => None,
         Some(nat) if is_varied => {
-            let message = format!("`nat` of `{name}` is set here and varied by the matrix");
+            let message = format!("`nat` of `{}` is set here and varied by the matrix", echo(field.key));
             walk.problem(nat.key_span, message, "leave it out here: the matrix sets it in every cell");
             None
         }
         Some(nat) => nats::nat(walk, nat.node).inspect(|choice| needs_router(walk, nat.node, choice)),
     };
-    let uplink = get("uplink").and_then(|field| uplink(walk, field.node, known));
-    let inside = get("inside").and_then(|field| inside(walk, field.node));
-    (nat.unwrap_or(nothing), uplink, inside)
+    let (uplink, uplink_at) = get("uplink").and_then(|field| uplink(walk, field.node, known)).unzip();
+    let (inside, inside_at) = get("inside").and_then(|field| inside(walk, field.node)).unzip();
+    let name = field.key.to_owned();
+    let placed = Placed { network: name.clone(), uplink_at, inside_at };
+    (Network { name, nat: nat.unwrap_or_else(|| NatChoice::public(Family::Ipv4)), uplink, inside }, placed)
 }
 
 /// A network is what is behind a router; `open` has none.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use netns::nat::{Filtering, Mapping, Preset};
+use netns::nat::{Allocation, Filtering, Mapping, Nat, Preset};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{Time, form};
@@ -129,7 +129,13 @@ form!(FilteringName, {
 });
 form!(AllocationName, json_schema!({ "type": "string", "enum": ["preserve", "random", "sequential"] }));
 form!(BlockSize, {
-    let sizes: Vec<u32> = (6..=15).map(|bits| 1 << bits).collect();
+    let blocks = |size| {
+        Preset::Cgnat
+            .nat()
+            .map(|cgnat| Nat { allocation: Allocation::Blocks { size, on_demand: true }, ..cgnat })
+    };
+    let is_possible = |size: &u16| blocks(*size).is_some_and(|nat| nat.check().is_ok());
+    let sizes: Vec<u16> = (0..=15).map(|bits| 1 << bits).filter(is_possible).collect();
     json_schema!({ "type": "integer", "enum": sizes })
 });
 form!(Switch, json_schema!({ "enum": [true, false, "on", "off"] }));

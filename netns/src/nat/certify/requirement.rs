@@ -127,8 +127,8 @@ const ICMP: [(u8, &str); 11] = [
     (1, "queries from inside are answered"),
     (2, "query mappings last 60 s or more"),
     (3, "errors with a bad checksum are dropped"),
-    (4, "errors from outside: translated, or dropped without mapping"),
-    (5, "errors from inside: translated, or dropped without mapping"),
+    (4, "errors from outside translated, unfounded dropped"),
+    (5, "errors from inside translated"),
     (6, "errors neither refresh nor end a mapping"),
     (7, "errors are hairpinned"),
     (8, "no mapping to be had: ICMP says so"),
@@ -148,7 +148,7 @@ const CARRIER: [(u8, &str); 7] = [
     (15, "ports are hard to guess"),
 ];
 
-const DECLARED: [(u8, &str); 11] = [
+const DECLARED: [(u8, &str); 12] = [
     (1, "translation"),
     (2, "mapping"),
     (3, "filtering"),
@@ -160,6 +160,7 @@ const DECLARED: [(u8, &str); 11] = [
     (9, "egress"),
     (10, "early packet"),
     (11, "reboot"),
+    (12, "IPv6"),
 ];
 
 #[cfg(test)]

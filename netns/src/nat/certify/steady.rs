@@ -87,7 +87,7 @@ fn speak(bench: &Bench, first: u16, number: u16) -> Seen<Heard> {
     });
     let mut seen = HashMap::new();
     listen(&near, &mut seen, |seen| (0..2).all(|host| seen.contains_key(&(host, LAST_WORDS))))?;
-    (0..2).for_each(|host| drop(seen.remove(&(host, LAST_WORDS))));
+    seen.retain(|(_, port), _| *port != LAST_WORDS);
     let all = (0..2).flat_map(|host| (first..first + number).map(move |port| (host, port)));
     let missing: Vec<Owner> = all.filter(|owner| !seen.contains_key(owner)).collect();
     for &owner in &missing {
@@ -98,7 +98,7 @@ fn speak(bench: &Bench, first: u16, number: u16) -> Seen<Heard> {
     for (owner, outside) in seen {
         let socket = &sockets[owner.0][usize::from(owner.1 - first)];
         let came = hear(&[socket], &mark(owner), PATIENCE)?;
-        flows.push((owner, outside, came.is_some_and(|(_, from)| from == to)));
+        flows.push((owner, outside, came.is_some_and(|(_, from)| from == to.into())));
     }
     Ok(Heard { flows, lost: missing.len() })
 }

@@ -75,8 +75,8 @@ pub(super) struct Side {
     /// Where there are several routers, the one that filters most.
     pub(super) filterer: Option<String>,
     /// A plain Linux router that a packet can reach which nobody has asked for: the router accepts it itself, and the
-    /// packet's ports are taken. What the host then sends there goes out by another port.
-    pub(super) hasty: Option<String>,
+    /// packet's ports are taken. What the host then sends there goes out by another port; with what it is then.
+    pub(super) hasty: Option<(String, Box<Side>)>,
     /// The router whose pool shows the host to different destinations at different addresses.
     pub(super) roaming: Option<String>,
 }
@@ -114,16 +114,17 @@ impl From<Access> for Side {
 }
 
 /// From the outside in, as far as an unsolicited packet comes.
-fn hasty(routers: &[(String, Nat)]) -> Option<String> {
-    for (name, nat) in routers.iter().rev() {
-        if nat.translation == (Translation::Masquerade { input_drop: false }) {
-            return Some(name.clone());
-        }
-        if nat.filtering != Filtering::EndpointIndependent {
-            return None;
-        }
+fn hasty(routers: &[(String, Nat)]) -> Option<(String, Box<Side>)> {
+    let shields = |nat: &Nat| nat.filtering != Filtering::EndpointIndependent;
+    let reached = routers.iter().rposition(|(_, nat)| shields(nat))?;
+    let (name, nat) = &routers[reached];
+    if nat.translation != (Translation::Masquerade { input_drop: false }) {
+        return None;
     }
-    None
+    let mut instead = routers.to_vec();
+    instead[reached].1 =
+        Nat { translation: Translation::Modelled, mapping: Mapping::AddressAndPortDependent, ..*nat };
+    Some((name.clone(), Box::new(Side::of(&instead))))
 }
 
 /// From the inside out: a mapping for each destination, each with an address of its own, until a router has but one.

@@ -6,7 +6,7 @@ use super::access::{Access, Side};
 use super::family::union;
 use super::pair::meet;
 use super::{CandidateType, Path, Prediction, Reason, Sharing};
-use crate::nat::{Egress, Filtering, Hairpin, Mapping, Nat, Translation};
+use crate::nat::{Egress, Filtering, Hairpin, Nat, Translation};
 
 type Routers = [(String, Nat)];
 
@@ -113,29 +113,40 @@ fn turned_with_inside_source(shared: &Shared<'_>, turning: &Routers) -> Predicti
     if let Some((forged, _)) = within.iter().rev().find(|(_, nat)| nat.translation != Translation::None) {
         return Prediction::none(sharing(router, Sharing::OwnAddressFromOutside { forged: forged.clone() }));
     }
-    let through = |routers: &[&Routers]| Access::through(routers.concat().iter().map(|(_, nat)| nat));
-    let own = [shared.first, shared.second].map(|own| through(&[own, within]));
-    let whole = [shared.first, shared.second].map(|own| through(&[own, turning]));
-    if let Some(refuses) = own.iter().position(|access| access.filtering() != Filtering::EndpointIndependent)
-    {
-        return Prediction::none(sharing(
-            router,
-            Sharing::InsideSourceRefused { first_refuses: refuses == 0 },
-        ));
+    let sides = |inside: &Routers| [shared.first, shared.second].map(|own| Side::of(&[own, inside].concat()));
+    let ([first, second], whole) = (sides(within), sides(turning));
+    let filters = |side: &Side| side.access.filtering() != Filtering::EndpointIndependent;
+    if filters(&first) || filters(&second) {
+        let what = Sharing::InsideSourceRefused { first_refuses: filters(&first) };
+        return Prediction::none(sharing(router, what));
     }
-    // The shared router filters like anybody: what was sent by the mapping that STUN saw is what it admits.
-    let admits = |speaker: Access, target: Access| match nat.filtering {
+    let [one, other] = &whole;
+    let admitted = [(one, other), (other, one)].map(|(speaker, target)| admits(nat, speaker, target));
+    if admitted == [false, false] {
+        return Prediction::none(sharing(router, Sharing::AdmitsNone));
+    }
+    // The one direction that is admitted may need the speaker's address to be the one that STUN saw.
+    let drawn = |speaker: &Side| nat.filtering != Filtering::EndpointIndependent && speaker.roaming.is_some();
+    let sure = admitted[0] && !drawn(one) || admitted[1] && !drawn(other);
+    if !sure {
+        return Prediction::drawn(router, drawn(one));
+    }
+    let met = meet(&first, &second);
+    match met.path {
+        Path::Direct => {
+            let reason = sharing(router, Sharing::InsideSourceAdmitted);
+            Prediction::direct(&[CandidateType::PeerReflexive], reason)
+        }
+        _ => met,
+    }
+}
+
+/// The shared router filters like anybody: what was sent by the mapping that STUN saw is what it admits.
+fn admits(shared: &Nat, speaker: &Side, target: &Side) -> bool {
+    match shared.filtering {
         Filtering::EndpointIndependent => true,
-        Filtering::AddressDependent => !target.moves(),
-        Filtering::AddressAndPortDependent => !target.moves() && !speaker.moves(),
-    };
-    let both_move = own.iter().all(|access| access.mapping() == Some(Mapping::AddressAndPortDependent));
-    if !admits(whole[0], whole[1]) && !admits(whole[1], whole[0]) {
-        Prediction::none(sharing(router, Sharing::AdmitsNone))
-    } else if both_move {
-        Prediction::none(Reason::BothMove)
-    } else {
-        Prediction::direct(&[CandidateType::PeerReflexive], sharing(router, Sharing::InsideSourceAdmitted))
+        Filtering::AddressDependent => !target.access.moves(),
+        Filtering::AddressAndPortDependent => !target.access.moves() && !speaker.access.moves(),
     }
 }
 

@@ -16,8 +16,7 @@ pub(super) fn meet(first: &Side, second: &Side) -> Prediction {
         return prediction;
     }
     if let Some((router, first_roams)) = left_to_chance(first, second) {
-        let reason = Reason::AddressDrawn { router, first_roams };
-        return Prediction { path: Path::None, via: &[], reason, race: true };
+        return Prediction::drawn(router, first_roams);
     }
     match hasty(first, second) {
         None => prediction,
@@ -72,11 +71,10 @@ fn one_settles(open: &Side, other: &Side) -> bool {
 /// Where the other side speaks first, what it hits is a plain Linux router that takes the ports for itself, and the
 /// host behind it is symmetric towards the other from then on. Which side that ruins, if any.
 fn hasty(first: &Side, second: &Side) -> Option<(String, bool)> {
-    let symmetric =
-        Access::Translated(Mapping::AddressAndPortDependent, Filtering::AddressAndPortDependent).into();
     [(first, second, true), (second, first, false)].into_iter().find_map(|(side, other, is_first)| {
-        let router = side.hasty.clone()?;
-        (nominal(&symmetric, other).path == Path::None).then_some((router, is_first))
+        let (router, instead) = side.hasty.as_ref()?;
+        let meets = nominal(instead, other).path == Path::Direct && left_to_chance(instead, other).is_none();
+        (!meets).then(|| (router.clone(), is_first))
     })
 }
 

@@ -6,6 +6,12 @@ use crate::nat::certify::facts::{Fact, Facts};
 use crate::nat::{Hairpin, Mapping};
 
 pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
+    match number {
+        9 => return Ruling::not_applicable("it allows a policy, and asks for nothing"),
+        10 => return Ruling::not_tested("what a router says of itself is the kernel's, not the NAT's"),
+        11 => return Ruling::not_applicable("it allows both"),
+        _ => {}
+    }
     let Some(icmp) = &facts.icmp else { return Ruling::not_tested("ICMP is looked at where UDP leaves") };
     let comes_in =
         |came: bool, what: &str| format!("{what} {}", if came { "comes in" } else { "is dropped" });
@@ -53,16 +59,13 @@ pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
             let found = if turned { "a neighbour's error comes back" } else { "it does not come back" };
             Held { meets: turned, as_said: true, found: found.to_owned() }
         }),
-        8 => out_of_ports(facts),
-        9 => Ruling::not_applicable("it allows a policy, and asks for nothing"),
-        10 => Ruling::not_tested("what a router says of itself is the kernel's, not the NAT's"),
-        _ => Ruling::not_applicable("it allows both"),
+        _ => out_of_ports(said, facts),
     }
 }
 
 /// A SHOULD that no declaration speaks of.
-fn out_of_ports(facts: &Facts) -> Ruling {
-    let Some(udp) = &facts.udp else { return Ruling::not_applicable("no UDP leaves") };
+fn out_of_ports(said: &Said<'_>, facts: &Facts) -> Ruling {
+    let Some(udp) = &facts.udp else { return Ruling::not_applicable(said.without_udp()) };
     Ruling::of(&udp.exhaustion, |seen| Held {
         meets: seen.told,
         as_said: true,

@@ -11,7 +11,7 @@ use crate::nat::{Allocation, Filtering, Hairpin, Mapping, Pooling};
 const TWO_MINUTES: Duration = Duration::from_secs(120);
 
 pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
-    let Some(udp) = &facts.udp else { return Ruling::not_applicable("no UDP leaves") };
+    let Some(udp) = &facts.udp else { return Ruling::not_applicable(said.without_udp()) };
     match number {
         5 => Ruling::of(&udp.reported, |&left| Held {
             meets: is_at_least(left, TWO_MINUTES),
@@ -35,12 +35,7 @@ pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
             Ruling::not_applicable("nothing is translated")
         }
         1 => Ruling::of(&udp.mapping, |&seen| mapping(said, seen)),
-        2 if said.0.addresses == 1 => Ruling::not_applicable("it has one outside address"),
-        2 => Ruling::of(&udp.pooling, |&seen| Held {
-            meets: seen == Pooling::Paired,
-            as_said: seen == said.0.pooling,
-            found: if seen == Pooling::Paired { "paired" } else { "arbitrary" }.to_owned(),
-        }),
+        2 => pooling(said, udp),
         3 => Ruling::of(&udp.collision, |seen| overloading(said, seen)),
         4 => Ruling::of(&udp.parity, |&kept| Held {
             meets: kept,
@@ -51,6 +46,19 @@ pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
             Held::as_said(reached, if reached { "reached" } else { "not reached" }.to_owned())
         }),
         _ => Ruling::of(&udp.hairpin, |&seen| hairpin(said, seen)),
+    }
+}
+
+fn pooling(said: &Said<'_>, udp: &Udp) -> Ruling {
+    match (said.0.addresses, &udp.pooling) {
+        (1, Fact::NotTested(why)) => Ruling::not_applicable(why),
+        (_, Fact::NotTested(why)) => Held::as_said(false, (*why).to_owned()).into(),
+        (1, Fact::Is(_)) => Held::as_said(false, "it has several outside addresses".to_owned()).into(),
+        (_, pooling) => Ruling::of(pooling, |&seen| Held {
+            meets: seen == Pooling::Paired,
+            as_said: seen == said.0.pooling,
+            found: if seen == Pooling::Paired { "paired" } else { "arbitrary" }.to_owned(),
+        }),
     }
 }
 

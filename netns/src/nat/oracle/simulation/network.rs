@@ -177,10 +177,15 @@ impl Node {
             return outside;
         }
         *ports += 1;
-        let draw = if nat.pooling == Pooling::Paired || lucky {
-            0
-        } else {
-            self.mappings.len() as u32 % u32::from(nat.addresses)
+        let many = u32::from(nat.addresses);
+        let known = self.mappings.keys().filter(|(inside, ..)| inside.0 == packet.from.0).count() as u32;
+        let draw = match nat.pooling {
+            _ if lucky || many == 1 => 0,
+            // By subscriber, which is an inside address.
+            Pooling::Paired => packet.from.0 % many,
+            // Never again the one that STUN saw.
+            Pooling::Arbitrary if known == 0 => 0,
+            Pooling::Arbitrary => 1 + known % (many - 1),
         };
         let preserved = (self.address, packet.from.1);
         let is_free = !self.taken.contains(&(preserved, packet.to));

@@ -5,8 +5,8 @@ use super::super::packet::{
     DESTINATION, ECHO_IDENTIFIER, ECHO_REPLY, ECHO_REQUEST, ICMP, ICMP_CHECKSUM, ICMP_ERRORS, ICMP_TYPE,
     INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN, QUOTED_DESTINATION,
     QUOTED_DESTINATION_PORT, QUOTED_ECHO_IDENTIFIER, QUOTED_IP_CHECKSUM, QUOTED_LENGTH, QUOTED_PROTOCOL,
-    QUOTED_SOURCE, QUOTED_SOURCE_PORT, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TARGET, TARGET_PORT, TO,
-    TO_PORT, is_icmp, is_protocol,
+    QUOTED_SOURCE, QUOTED_SOURCE_PORT, REDIRECT, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TARGET, TARGET_PORT,
+    TO, TO_PORT, is_icmp, is_protocol,
 };
 use super::{FILTERED, HEARD, MAPPINGS, REVERSE, Rules, UNTRANSLATABLE, chain, then};
 use crate::nat::Hairpin;
@@ -19,6 +19,8 @@ impl Rules<'_> {
     pub(super) fn icmp(&self) -> Vec<Chain> {
         // The router itself complains about a packet whose destination it has rewritten already.
         let own = [self.to_outside(), is_protocol(ICMP), is_error()].concat();
+        // Of a packet that turns round the kernel thinks that it went a roundabout way, and says so.
+        let redirect = [is_protocol(ICMP), is_icmp(REDIRECT)].concat();
         vec![
             chain("icmp-in", self.icmp_in()),
             chain("icmp-out", self.icmp_out()),
@@ -28,7 +30,7 @@ impl Rules<'_> {
             Chain {
                 name: "output",
                 hook: Some(Hook::Output(0)),
-                rules: vec![then(own, Verdict::Goto("error-out"))],
+                rules: vec![then(redirect, Verdict::Drop), then(own, Verdict::Goto("error-out"))],
             },
         ]
     }
