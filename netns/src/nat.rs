@@ -73,7 +73,8 @@ pub enum Hairpin {
 pub enum OnDrop {
     /// Without a word.
     Silent,
-    /// With an ICMP error (administratively prohibited), TCP with a reset. Breaks hole punching that others would manage.
+    /// With an ICMP error (administratively prohibited), TCP with a reset: that ends a simultaneous open which came early.
+    /// UDP is punched through all the same, since agents do not heed ICMP errors.
     Reject,
 }
 
