@@ -14,7 +14,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use rstest::rstest;
 
-use super::firewall::{ESTABLISHED, TRANSITORY, await_that};
+use super::firewall_tcp::{ESTABLISHED, TRANSITORY, await_that};
 use super::home::{Home, PATIENCE};
 use super::icmp::{assert_refused, sum};
 
