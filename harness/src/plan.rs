@@ -16,7 +16,24 @@ pub fn lan_of(router: &str) -> String {
     format!("{router}.lan")
 }
 
-/// The lab of a case: its routers, a switch on each network that several peers are on, the peers, and the two servers.
+/// The host that a router is measured from: a peer directly behind it, or else one that is there for nothing else.
+pub fn place_behind(case: &Case, router: &str) -> String {
+    let peer = case.peers.iter().find(|peer| peer.router.as_deref() == Some(router));
+    peer.map_or_else(|| format!("{router}.probe"), |peer| peer.name.clone())
+}
+
+/// The STUN server on the inside of a router that others are behind: those are measured with it, each alone.
+pub fn stun_inside(router: &str) -> String {
+    format!("{router}.stun")
+}
+
+/// Whether a node is such a server; nothing else is called so, because names have no dots.
+pub fn is_stun_inside(node: &str) -> bool {
+    node.ends_with(".stun")
+}
+
+/// The lab of a case: its routers, a switch on each network that several peers are on, the peers, the two servers, and
+/// what inner and outer routers are measured with.
 pub fn topology(case: &Case) -> Topology {
     let mut topology = Topology::default();
     for router in &case.routers {
@@ -35,6 +52,18 @@ pub fn topology(case: &Case) -> Topology {
             Uplink::Internet => topology.public_host(&peer.name, peer.nat.family),
             uplink => topology.host(&peer.name, uplink),
         };
+    }
+    for router in &case.routers {
+        let place = place_behind(case, &router.name);
+        if case.peers.iter().all(|peer| peer.name != place) {
+            topology = topology.host(&place, Uplink::from(router.name.as_str()));
+        }
+        if case.routers.iter().any(|inner| inner.uplink.as_deref() == Some(&router.name)) {
+            topology = topology.host(&stun_inside(&router.name), Uplink::from(router.name.as_str()));
+            if let Some(stun) = topology.hosts.last_mut() {
+                stun.addresses = STUN_ADDRESSES;
+            }
+        }
     }
     topology.server(STUN, STUN_ADDRESSES).server(SIGNALING, 1)
 }

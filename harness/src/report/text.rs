@@ -60,7 +60,7 @@ pub fn details(row: &Row, run_folder: &Path, seed: u64, broken: bool) -> Vec<Str
     lines.push(format!("       expected at  {}:{line}", row.file));
     lines.push(format!("       artifacts    {}", run_folder.join(&row.folder).display()));
     lines.push(format!("       run again    {again}"));
-    lines.push(format!("       look inside  {again} --keep"));
+    lines.push(format!("       look inside  natlab shell {} -k '{}'{allow}", quoted(&row.file), row.id));
     lines
 }
 

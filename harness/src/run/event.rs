@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netns::lab::Drops;
 use serde::Serialize;
 
 use crate::peer::control::event::Event as PeerEvent;
@@ -44,14 +45,17 @@ pub enum LabEvent {
         /// How many namespaces.
         nodes: usize,
     },
-    /// A peer's NAT was measured before use.
+    /// What a peer is behind, or a router alone, was measured before use.
     Measured {
         /// What it is declared as.
         declared: String,
         /// What it is, in words.
         measured: String,
-        /// The address the world sees.
-        outside: String,
+        /// The address the world sees; `None` where no UDP leaves.
+        outside: Option<String>,
+        /// Every address that the world may see, where there are several.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pool: Vec<String>,
     },
     /// A server answers.
     Listening {
@@ -74,7 +78,14 @@ pub enum LabEvent {
         /// The line, shortened.
         line: String,
     },
-    /// What a router had dropped when the case ended.
+    /// A step of the case happened to a router.
+    Stepped {
+        /// Which, counted from zero.
+        step: usize,
+        /// `forget` or `log-in`.
+        verb: String,
+    },
+    /// What a router had dropped when the case ended; told of a peer, what all the routers before it had.
     Drops {
         /// Inbound packets that its filter refused.
         filtered: u64,
@@ -90,4 +101,11 @@ pub enum LabEvent {
         /// How many.
         datagrams: u64,
     },
+}
+
+impl LabEvent {
+    pub(super) fn of_drops(drops: Drops) -> LabEvent {
+        let Drops { filtered, exhausted, untranslatable, refused } = drops;
+        LabEvent::Drops { filtered, exhausted, untranslatable, refused }
+    }
 }

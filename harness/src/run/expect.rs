@@ -10,7 +10,7 @@ use netns::nat::{CandidateType, Egress, Path, Translation, Vantage};
 use super::observed::{Failure, Observed, PeerSeen, SessionSeen, time};
 use super::outcome::{Outcome, Stage, Unmet};
 use crate::peer::control::event::{Candidate, CandidateType as Kind, Stage as PeerStage};
-use crate::scenario::{Case, CaseTransfer, Session, show_duration};
+use crate::scenario::{After, Case, CaseTransfer, Session, StepVerb, show_duration};
 
 /// What the two ends of a session came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub fn judge(case: &Case, seen: &Observed) -> Outcome {
     }
     let mut unmet: Vec<Unmet> =
         case.sessions.iter().flat_map(|session| SessionJudge { case, seen, session }.unmet()).collect();
+    unmet.extend(steps(case, seen));
     unmet.sort_by_key(|unmet| unmet.stage);
     if unmet.is_empty() { Outcome::Pass } else { Outcome::Fail { unmet } }
 }
@@ -77,6 +78,27 @@ fn died(case: &Case, seen: &Observed) -> Option<String> {
     });
     let died: Vec<String> = died.collect();
     (!died.is_empty()).then(|| died.join(", "))
+}
+
+/// Steps that never came due.
+fn steps(case: &Case, seen: &Observed) -> impl Iterator<Item = Unmet> {
+    let missed = case.steps.iter().enumerate().filter(|(index, _)| !seen.steps.contains_key(index));
+    missed.map(|(_, step)| {
+        let (stage, after) = match step.after {
+            After::Connected => (Stage::Channel, "all are connected".to_owned()),
+            After::Share(percent) => (Stage::Transfer, format!("{percent}% have arrived")),
+            After::Time(time) => (Stage::Transfer, format!("{} more", show_duration(time))),
+        };
+        let what = match &step.verb {
+            StepVerb::Forget(router) => format!("forget {router}"),
+            StepVerb::LogIn(router) => format!("log in at {router}"),
+        };
+        let message = format!(
+            "the step of line {}, {what} after {after}, never came due: the case was over",
+            step.line
+        );
+        Unmet { stage, expectation: "steps".to_owned(), message }
+    })
 }
 
 struct SessionJudge<'a> {
@@ -153,25 +175,35 @@ impl SessionJudge<'_> {
         self.ends().filter_map(late).collect()
     }
 
-    /// Wherever STUN was reached through a router that translates, it must have shown that router's outside address.
+    /// Wherever STUN was reached through a router that translates, it must have shown that router's outside address, and
+    /// where no UDP leaves nothing may have been reached.
     fn gathering(&self) -> Vec<Unmet> {
         let blind = |end: End<'_>| {
             // Before discovery there is nothing to gather for: that is told already.
             let session = end.session.filter(|session| session.discovered_us.is_some())?;
-            if !end.is_translated() || end.is_closed() {
+            let reflexive: Vec<&Candidate> = session.server_reflexive().collect();
+            if end.is_closed() {
+                let leak = reflexive.first()?;
+                let message = format!(
+                    "{} gathered the server-reflexive address {}, but no UDP may leave its network",
+                    end.peer, leak.address
+                );
+                return Some(Unmet { stage: Stage::Gathering, expectation: "path".to_owned(), message });
+            }
+            if !end.is_translated() {
                 return None;
             }
             let outside = end.own.outside.as_deref().unwrap_or("not known");
-            let reflexive: Vec<&Candidate> = session.server_reflexive().collect();
+            let is_outside = |candidate: &&Candidate| {
+                candidate.address == outside || end.own.pool.contains(&candidate.address)
+            };
             let message = match reflexive.as_slice() {
                 [] => format!(
                     "{} gathered no server-reflexive candidate: no STUN server answered it{}",
                     end.peer,
                     end.because(&[PeerStage::Gathering])
                 ),
-                found if found.iter().any(|candidate| candidate.address == outside) => return None,
-                // Which address of a pool it is was drawn anew after the measuring.
-                _ if end.vantage.routers.iter().any(|(_, nat)| nat.addresses > 1) => return None,
+                found if found.iter().any(is_outside) => return None,
                 [wrong, ..] => format!(
                     "{} gathered the server-reflexive address {}, but its router's outside address is {outside}",
                     end.peer, wrong.address

@@ -12,7 +12,7 @@ use super::event::{Happening, LabEvent, Recorded};
 use super::expect;
 use super::observed::{Observed, PeerSeen};
 use crate::peer::control::event::Event;
-use crate::scenario::{Case, CasePeer, Session};
+use crate::scenario::{Case, Session};
 
 /// The events of one case.
 #[derive(Debug)]
@@ -102,20 +102,26 @@ fn has_ended(case: &Case, seen: &Observed, session: &Session, peer: &str, partne
     end.ice_failed() || failed(own) || whole()
 }
 
-/// What the node of a peer, and the router before it, have to tell at the end: the mapping table and the drops, if
-/// there is a router, and the datagrams that a full receive buffer lost.
-pub(super) fn inspect(
-    lab: &Lab,
-    peer: &CasePeer,
-) -> Result<(Option<(MappingTable, Drops)>, u64), netns::Error> {
-    let lost = match lab.node(&peer.name) {
-        Some(node) => node.within(receive_buffer_errors)?,
-        None => 0,
-    };
-    let router = peer.router.as_ref().and_then(|name| lab.router(name));
-    let router =
-        router.map(|router| Ok::<_, netns::Error>((router.mappings()?, router.drops()?))).transpose()?;
-    Ok((router, lost))
+/// What the nodes of a case have to tell at its end.
+pub(super) struct Inspected {
+    /// Each router's mapping table and what it has dropped.
+    pub(super) routers: Vec<(String, MappingTable, Drops)>,
+    /// The datagrams that each peer lost to a full receive buffer.
+    pub(super) lost: Vec<u64>,
+}
+
+/// Asks them.
+pub(super) fn inspect(lab: &Lab, case: &Case) -> Result<Inspected, netns::Error> {
+    let routers = case.routers.iter().filter_map(|router| {
+        let found = lab.router(&router.name)?;
+        let told = found.mappings().and_then(|table| Ok((router.name.clone(), table, found.drops()?)));
+        Some(told)
+    });
+    let lost = case.peers.iter().map(|peer| match lab.node(&peer.name) {
+        Some(node) => node.within(receive_buffer_errors),
+        None => Ok(0),
+    });
+    Ok(Inspected { routers: routers.collect::<Result<_, _>>()?, lost: lost.collect::<Result<_, _>>()? })
 }
 
 /// `RcvbufErrors` of the calling thread's namespace.

@@ -20,6 +20,9 @@ pub struct Observed {
     pub peers: BTreeMap<String, PeerSeen>,
     /// By number.
     pub transfers: BTreeMap<u32, TransferSeen>,
+    /// When each step of the case happened, by its place among the steps.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<usize, u64>,
 }
 
 /// What one peer saw.
@@ -33,6 +36,9 @@ pub struct PeerSeen {
     pub measured: Option<String>,
     /// The address the world saw then.
     pub outside: Option<String>,
+    /// Every address of its outermost router, where there are several: which of them is drawn anew after the measuring.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pool: Vec<String>,
     /// Inbound packets that the filters of its routers refused; `None` where it has no router.
     pub filtered: Option<u64>,
     /// Outbound packets that its routers did not let leave; `None` where it has no router.
@@ -174,13 +180,17 @@ impl Observed {
     }
 
     fn lab_reported(&mut self, node: &str, at_us: u64, event: &LabEvent) {
-        // A router's drops are told under the name of the peer behind it; servers are no peers.
+        if let LabEvent::Stepped { step, .. } = event {
+            self.steps.insert(*step, at_us);
+        }
+        // What routers drop is also told under the names of the peers behind them.
         let Some(peer) = self.peers.get_mut(node) else { return };
         match event {
             LabEvent::Started => peer.started_us = Some(at_us),
-            LabEvent::Measured { measured, outside, .. } => {
+            LabEvent::Measured { measured, outside, pool, .. } => {
                 peer.measured = Some(measured.clone());
-                peer.outside = Some(outside.clone());
+                peer.pool = pool.clone();
+                peer.outside = outside.clone();
             }
             LabEvent::Ended { status, asked: false } => peer.died = Some(status.clone()),
             LabEvent::Drops { filtered, refused, .. } => {

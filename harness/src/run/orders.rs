@@ -1,19 +1,22 @@
 //! From a case to what each of its peers is told. Pure.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::peer::control::{PROTOCOL, Role, SCTP_PACKET_BYTES, Seed, SessionPlan, Start, TransferPlan};
 use crate::scenario::{Break, Case, CasePeer};
 
+/// The servers that a peer uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Servers {
+    /// One STUN server for each of its address families.
+    pub(super) stun: Vec<SocketAddr>,
+    /// The URL of the signaling server.
+    pub(super) signaling: String,
+}
+
 /// What a peer is told.
-pub(super) fn orders(
-    case: &Case,
-    peer: &CasePeer,
-    address: Ipv4Addr,
-    stun: SocketAddr,
-    signaling: &str,
-) -> Start {
+pub(super) fn orders(case: &Case, peer: &CasePeer, addresses: Vec<IpAddr>, servers: Servers) -> Start {
     let sessions = case.sessions.iter().filter_map(|session| {
         let (with, role) = match &peer.name {
             name if *name == session.offerer => (&session.answerer, Role::Offer),
@@ -31,9 +34,9 @@ pub(super) fn orders(
     Start {
         protocol: PROTOCOL,
         id: peer.name.clone(),
-        signaling: signaling.to_owned(),
-        stun: vec![stun],
-        addresses: vec![address.into()],
+        signaling: servers.signaling,
+        stun: servers.stun,
+        addresses,
         patience_ms: case.patience.as_millis() as u64,
         discovery_ms: discovery.as_millis() as u64,
         hold_signaling_ms: hold.as_millis() as u64,

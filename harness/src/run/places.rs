@@ -1,6 +1,6 @@
 //! Which nodes a lab has, and what whoever enters one should know of it. Pure.
 
-use netns::topology::Uplink;
+use netns::topology::{Host, Uplink};
 
 use super::standing::Standing;
 use crate::plan;
@@ -24,7 +24,8 @@ pub fn places(case: &Case) -> Vec<Place> {
         Uplink::Router(router) => format!("behind {router}"),
         Uplink::Lan(lan) => format!("on {lan}"),
     };
-    let (servers, peers): (Vec<_>, Vec<_>) = topology.hosts.iter().partition(|host| host.server);
+    let is_peer = |host: &&Host| case.peers.iter().any(|peer| peer.name == host.name);
+    let (peers, others): (Vec<_>, Vec<_>) = topology.hosts.iter().partition(is_peer);
     let mut all = Vec::new();
     all.extend(peers.iter().map(|host| place(&host.name, format!("peer {}", behind(&host.uplink)))));
     all.extend(topology.routers.iter().map(|router| {
@@ -33,7 +34,10 @@ pub fn places(case: &Case) -> Vec<Place> {
         place(&router.name, format!("router {kind} {}", behind(&router.uplink)))
     }));
     all.extend(topology.lans.iter().map(|lan| place(&lan.name, format!("switch behind {}", lan.router))));
-    all.extend(servers.iter().map(|host| place(&host.name, "server".to_owned())));
+    all.extend(others.iter().map(|host| match host.server {
+        true => place(&host.name, "server".to_owned()),
+        false => place(&host.name, format!("there to measure routers, {}", behind(&host.uplink))),
+    }));
     all.push(place("internet", "joins all that is public".to_owned()));
     all
 }

@@ -17,7 +17,7 @@ use super::bench::{Bench, PATIENCE, Seen, fact, unproven, until, v4};
 use super::facts::{Collision, Errors, Fact, Tcp};
 use super::icmp;
 use crate::nat::table::{Entry, Protocol};
-use crate::nat::{Filtering, Mapping};
+use crate::nat::{Filtering, Hairpin, Mapping};
 use crate::node::Node;
 use crate::raw;
 
@@ -337,7 +337,7 @@ fn collision(bench: &Bench, [low, _]: [u16; 2]) -> Seen<Collision> {
 }
 
 /// Bob opens a connection to alice's outside address. Where she filters, she has spoken to his before, in vain.
-fn hairpin(bench: &Bench, [low, _]: [u16; 2], filtering: &Fact<Filtering>) -> Seen<bool> {
+fn hairpin(bench: &Bench, [low, _]: [u16; 2], filtering: &Fact<Filtering>) -> Seen<Hairpin> {
     const ALICES: u16 = 5060;
     const BOBS: u16 = 5061;
     bench.fresh()?;
@@ -353,11 +353,40 @@ fn hairpin(bench: &Bench, [low, _]: [u16; 2], filtering: &Fact<Filtering>) -> Se
         }
     }
     let _listener = listen(bench.node("alice")?, SocketAddrV4::new(alice(bench)?, ALICES))?;
-    match open(bench, "bob", BOBS, alices.seen)? {
-        Opened::Connected(_) => Ok(true),
-        Opened::Dropped => Ok(false),
-        Opened::Answered(error) => unproven(format!("a neighbour's connection failed: {error}")),
+    let wire = raw::open(bench.node("alice")?, SockProtocol::Tcp)?;
+    let before = bench.drops()?.all();
+    let stream = TcpStream::from(start(bench.node("bob")?, BOBS, alices.seen, None)?);
+    let mut shown = None;
+    until("a neighbour's SYN neither arrives nor is counted", || {
+        while shown.is_none()
+            && let Some(packet) = raw::next(&wire)?
+        {
+            shown = syn_to(&packet, ALICES);
+        }
+        Ok(shown.is_some() || bench.drops()?.all() > before)
+    })?;
+    match shown {
+        None => Ok(Hairpin::Off),
+        // The answer goes to where he is, and he does not know who that is.
+        Some(shown) if shown != bobs.seen => Ok(Hairpin::Internal),
+        Some(_) => {
+            until("a neighbour's SYN arrives, but no connection comes about", || {
+                Ok(matches!(is_over(&stream)?, Some(Ok(()))))
+            })?;
+            Ok(Hairpin::External)
+        }
     }
+}
+
+/// Who asks for a connection to this port by this packet.
+fn syn_to(packet: &[u8], port: u16) -> Option<SocketAddrV4> {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    let header = usize::from(packet.first()? & 0xf) * 4;
+    let word = |at: usize| Some(u16::from_be_bytes(packet.get(at..at + 2)?.try_into().ok()?));
+    let is_it = word(header + 2)? == port && packet.get(header + 13)? & (SYN | ACK) == SYN;
+    let source = <[u8; 4]>::try_from(packet.get(12..16)?).ok()?;
+    is_it.then_some(SocketAddrV4::new(source.into(), word(header)?))
 }
 
 /// A host unreachable about a connection that lives.

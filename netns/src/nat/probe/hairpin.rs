@@ -1,16 +1,22 @@
 //! What becomes of a packet to the own outside address: two sockets of the probe knock at each other's mapping.
 
-use std::net::SocketAddrV4;
-use std::time::Instant;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
 
 use super::wire::Wire;
 use super::{Gate, PATIENCE, ProbeError, RECOUNT};
+use crate::nat::stun::message::Transaction;
 use crate::nat::{Filtering, Hairpin, Mapping};
 
 /// One socket and what a server saw of it.
 pub(super) struct Mapped<'a> {
     pub(super) wire: &'a Wire,
-    pub(super) outside: SocketAddrV4,
+    pub(super) outside: SocketAddr,
 }
 
 /// `None` where no packet could show it: both the mapping and the filter depend on the destination, so that a hairpin
@@ -41,18 +47,21 @@ fn knock(
     is_stable: bool,
     gate: &mut Gate<'_>,
 ) -> Result<Hairpin, ProbeError> {
+    let tap = Tap::open()?;
     let before = gate()?.filtered;
     let mark = from.wire.knock(to.outside)?;
     let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(seen) = to.wire.hear(&mark, deadline.min(Instant::now() + RECOUNT))? {
+    for look in 0.. {
+        // Either is there in microseconds; only a machine that is slow is waited for.
+        let until = if look < LOOKS { Instant::now() } else { deadline.min(Instant::now() + RECOUNT) };
+        if let Some(seen) = tap.hear(&mark, to.wire.local, until)? {
             return match seen {
                 _ if seen == from.outside => Ok(Hairpin::External),
                 _ if seen.ip() == from.outside.ip() && !is_stable => Ok(Hairpin::External),
                 _ if seen.ip() != from.outside.ip() => Ok(Hairpin::Internal),
                 _ => Err(ProbeError::WrongSource {
                     answered_by: from.outside,
-                    seen: seen.into(),
+                    seen: seen,
                     origin: None,
                 }),
             };
@@ -63,4 +72,67 @@ fn knock(
             drops => return Err(ProbeError::Unproven { elsewhere: from.outside, drops }),
         }
     }
+    Err(ProbeError::Unproven { elsewhere: from.outside, drops: 0 })
+}
+
+/// How often it is looked before there is any waiting.
+const LOOKS: usize = 20;
+
+/// Hears what comes in by any link. A packet that shows the host its own inside address as the source ends before any
+/// socket of UDP: the host takes it for forged.
+struct Tap(OwnedFd);
+
+impl Tap {
+    fn open() -> Result<Tap, ProbeError> {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthIp)
+            .map(Tap)
+            .map_err(|errno| ProbeError::Io { doing: "listen to a link".to_owned(), source: errno.into() })
+    }
+
+    /// Who sent this mark, where it is here by then.
+    fn hear(
+        &self,
+        mark: &Transaction,
+        to: SocketAddr,
+        deadline: Instant,
+    ) -> Result<Option<SocketAddr>, ProbeError> {
+        let failed =
+            |errno: Errno| ProbeError::Io { doing: "listen to a link".to_owned(), source: errno.into() };
+        let mut packet = [0; 2048];
+        loop {
+            match recv(self.0.as_raw_fd(), &mut packet, MsgFlags::empty()) {
+                Ok(length) => {
+                    if let Some(from) = sender(&packet[..length], to, mark) {
+                        return Ok(Some(from));
+                    }
+                    continue;
+                }
+                Err(Errno::EAGAIN) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+    }
+}
+
+/// Who sent this UDP packet, where it is to this place and carries this mark.
+fn sender(packet: &[u8], to: SocketAddr, mark: &Transaction) -> Option<SocketAddr> {
+    const UDP: u8 = 17;
+    let header = usize::from(packet.first()? & 0xf) * 4;
+    let address = |at: usize| Some(IpAddr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
+    let port = |at: usize| Some(u16::from_be_bytes(packet.get(at..at + 2)?.try_into().ok()?));
+    let is_it = packet.get(9) == Some(&UDP)
+        && address(16)? == to.ip()
+        && port(header + 2)? == to.port()
+        && packet.get(header + 8..)? == mark;
+    is_it.then_some(SocketAddr::new(address(12)?, port(header)?))
 }

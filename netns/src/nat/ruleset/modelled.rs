@@ -82,6 +82,7 @@ impl Rules<'_> {
         sets.extend(self.search_sets());
         sets.extend(self.session_sets());
         sets.extend(self.pool_sets());
+        sets.extend(self.icmp_sets());
         sets
     }
 

@@ -18,11 +18,12 @@ const SAME: &str = "same";
 /// Outside ports that are handed out: never a well-known one unless it is preserved.
 pub(super) const FIRST_PORT: u32 = 1024;
 const PORTS: u32 = 0x1_0000 - FIRST_PORT;
-/// With one port in eight taken, eight misses in a row are one in 16 million.
-const RANDOM_TRIES: usize = 8;
+/// With one port in eight taken, four misses in a row are one in 4,096.
+const RANDOM_TRIES: usize = 4;
 /// So many ports in order are tried after that; the next packet's search goes on where this one ended. Beyond it a packet
-/// would hold up its CPU for longer than a lab should.
-const TRIES_IN_ORDER: u32 = 512;
+/// would hold up its CPU for longer than a lab should. (Of echoes there are never so many.)
+const TRIES_IN_ORDER: u32 = 256;
+const ECHO_TRIES_IN_ORDER: u32 = 32;
 
 /// The chains of a search.
 struct Names {
@@ -75,7 +76,10 @@ impl Rules<'_> {
         // All ports of a block, twice: another CPU may take every other turn.
         let tries = match self.nat.allocation {
             Allocation::Blocks { size, .. } => 2 * u32::from(size),
-            Allocation::Preserve | Allocation::Random | Allocation::Sequential => TRIES_IN_ORDER,
+            Allocation::Preserve | Allocation::Random | Allocation::Sequential => match flow {
+                Flow::Ports => TRIES_IN_ORDER,
+                Flow::Echo => ECHO_TRIES_IN_ORDER,
+            },
         };
         rules.extend(repeated(&mut chains, names.next, tries, &names.scans, &[]));
         rules.push(self.refuse(EXHAUSTED));
