@@ -9,6 +9,8 @@ mod command_line;
 mod lifecycle;
 mod matrix;
 mod natlab;
+mod networks;
 mod shell;
 mod smoke;
+mod steps;
 mod terminal;
