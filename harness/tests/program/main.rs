@@ -10,6 +10,8 @@ mod lifecycle;
 mod matrix;
 mod nat;
 mod natlab;
+mod networks;
 mod shell;
 mod smoke;
+mod steps;
 mod terminal;
