@@ -59,11 +59,7 @@ fn knock(
                 _ if seen == from.outside => Ok(Hairpin::External),
                 _ if seen.ip() == from.outside.ip() && !is_stable => Ok(Hairpin::External),
                 _ if seen.ip() != from.outside.ip() => Ok(Hairpin::Internal),
-                _ => Err(ProbeError::WrongSource {
-                    answered_by: from.outside,
-                    seen,
-                    origin: None,
-                }),
+                _ => Err(ProbeError::WrongSource { answered_by: from.outside, seen, origin: None }),
             };
         }
         match gate()?.filtered.saturating_sub(before) {
