@@ -137,6 +137,7 @@ transfer: { from: alice, to: bob, size: 1 KiB }
                 ("carol", carrier.clone(), Family::Ipv4),
                 ("dave", Uplink::from("dave.router"), Family::Ipv4),
                 ("eve", Uplink::Internet, Family::Dual),
+                ("carrier.stun", carrier.clone(), Family::Ipv4),
             ]
         );
     }

@@ -59,7 +59,8 @@ fn left_by_a_case(folder: &Path, row: &Row) {
     let seen = |name: &str| events.iter().filter(|event| event["event"] == name).count();
     assert_eq!(
         (events[0]["event"].as_str(), seen("measured"), seen("started"), seen("drops")),
-        (Some("built"), 2, 2, 2)
+        (Some("built"), 2, 2, 4),
+        "drops are told of both routers, and of the peers behind them"
     );
     assert_eq!(seen("ended"), 2, "{}: both peers left", row.id);
     assert!(events.iter().all(|event| event["at_us"].is_u64() && event["node"].is_string()), "{}", row.id);

@@ -114,9 +114,9 @@ fn measure_udp(
 
 /// One new flow after the other, each from a socket of its own.
 fn open_flows(from: IpAddr, server: SocketAddr, gate: &mut Gate<'_>) -> Result<Ports, ProbeError> {
+    let before = gate()?;
     let open = |_| {
         let mut wire = Wire::open(from)?;
-        let before = gate()?;
         let answers = ask_all(&mut wire, &[server], before, gate)?;
         // Kept open until the last: a port that is free again could be given to the next socket.
         Ok((wire.local.port(), answers[0].1.mapped.port(), wire))

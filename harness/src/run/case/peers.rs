@@ -47,7 +47,6 @@ impl CaseRun {
     /// Gives every peer its orders, the late ones when their time has come.
     async fn give_orders(&mut self, standing: &Standing, deadline: Instant) -> Result<(), Broken> {
         let (case, began) = (Arc::clone(&self.case), Instant::now());
-        self.steps.begin();
         let mut order: Vec<usize> = (0..self.peers.len()).collect();
         order.sort_by_key(|&index| case.peers[index].start);
         for index in order {
@@ -62,6 +61,7 @@ impl CaseRun {
             let node = standing::node(&standing.lab, &peer.name)?;
             let start = orders(&case, peer, node.all_addresses().collect(), servers);
             self.journal.lab(&peer.name, LabEvent::Started);
+            self.steps.begin();
             let ordered = self.peers[index].1.order(&Command::Start(Box::new(start))).await;
             ordered.map_err(Broken::lab("give a peer its orders"))?;
         }

@@ -78,6 +78,21 @@ impl Wire {
             .map_err(|source| ProbeError::Io { doing: format!("send a packet to {to}"), source })
     }
 
+    /// Who sent this mark, where it is here by then.
+    pub(super) fn hear(
+        &self,
+        mark: &Transaction,
+        deadline: Instant,
+    ) -> Result<Option<SocketAddr>, ProbeError> {
+        let mut datagram = [0; 2048];
+        while let Some((length, source)) = self.receive(&mut datagram, deadline).map_err(listening)? {
+            if datagram[..length] == mark[..] {
+                return Ok(Some(source));
+            }
+        }
+        Ok(None)
+    }
+
     fn receive(&self, datagram: &mut [u8], deadline: Instant) -> io::Result<Option<(usize, SocketAddr)>> {
         loop {
             match self.socket.recv_from(datagram) {
