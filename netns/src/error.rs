@@ -43,7 +43,8 @@ impl Error {
         let source = match self {
             Error::Netlink { source, .. } | Error::System { source, .. } => source,
             Error::Topology(_) => {
-                return "give every node its own name and an uplink that is `internet` or a router".into();
+                return "give every node its own name, and an uplink that is `internet` or a router or LAN before it and \
+                        has all its address families".into();
             }
             Error::NoPortal => return "log in only at a router whose NAT is `captive-portal`".into(),
             Error::NotLinux => return "give the NAT a `timeout` of its own".into(),

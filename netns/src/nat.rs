@@ -73,7 +73,8 @@ pub enum Hairpin {
 pub enum OnDrop {
     /// Without a word.
     Silent,
-    /// With an ICMP error (administratively prohibited), TCP with a reset. Breaks hole punching that others would manage.
+    /// With an ICMP error (administratively prohibited), TCP with a reset: that ends a simultaneous open which came early.
+    /// UDP is punched through all the same, since agents do not heed ICMP errors.
     Reject,
 }
 
@@ -214,7 +215,7 @@ impl Mapping {
 impl Mapping {
     /// Which it is that four destinations saw so, in the order around the square of two addresses and two ports: near,
     /// far, far with the other port, near with the other port. None of the pure patterns is no mapping.
-    pub fn of_square(seen: &[std::net::SocketAddrV4]) -> Option<Mapping> {
+    pub fn of_square<T: Ord + Copy>(seen: &[T]) -> Option<Mapping> {
         let &[near, far, far_other_port, near_other_port] = seen else { return None };
         let mut distinct = seen.to_vec();
         distinct.sort_unstable();

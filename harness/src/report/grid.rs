@@ -6,18 +6,38 @@ use super::{Report, Row, SessionRow};
 use crate::run::outcome::Outcome;
 
 const LEGEND: &str = "host, srflx, prflx: direct path by that candidate type; none: no path, as expected; \
-                      lower case passed, UPPER CASE did not";
+                      lower case passed, UPPER CASE did not; ?: a race, recorded and not judged";
 
 /// The least width of a column, for the names of most presets.
 const NARROWEST: usize = 18;
 
-/// The grid of a run; `None` where there are fewer than two different pairs of NATs.
+/// The grids of a run, one for each scenario that has several pairs of NATs (others make no table, but a scatter);
+/// `None` where there is none.
 pub fn grid(report: &Report) -> Option<String> {
-    let sessions: Vec<(&Row, &SessionRow)> =
-        report.cases.iter().flat_map(|row| row.sessions.iter().map(move |session| (row, session))).collect();
+    let mut scenarios: Vec<&str> = Vec::new();
+    for row in &report.cases {
+        if !scenarios.contains(&row.scenario.as_str()) {
+            scenarios.push(&row.scenario);
+        }
+    }
+    let of = |name: &str| {
+        let rows = report.cases.iter().filter(|row| row.scenario == name);
+        let sessions: Vec<_> =
+            rows.flat_map(|row| row.sessions.iter().map(move |session| (row, session))).collect();
+        Some(format!("{name}\n{}", of_scenario(&sessions)?))
+    };
+    let grids: Vec<String> = scenarios.into_iter().filter_map(of).collect();
+    (!grids.is_empty()).then(|| format!("{}\n{LEGEND}", grids.join("\n\n")))
+}
+
+/// Fewer than two different pairs of NATs are no grid, nor are several pairs of peers in one case.
+fn of_scenario(sessions: &[(&Row, &SessionRow)]) -> Option<String> {
+    if sessions.iter().any(|(row, _)| row.sessions.len() > 1) {
+        return None;
+    }
     let names = |of: fn(&SessionRow) -> &str| {
         let mut names: Vec<&str> = Vec::new();
-        for (_, session) in &sessions {
+        for (_, session) in sessions {
             if !names.contains(&of(session)) {
                 names.push(of(session));
             }
@@ -46,7 +66,6 @@ pub fn grid(report: &Report) -> Option<String> {
             let _ = write!(text, "  {:>wide$}", cell(&here));
         }
     }
-    let _ = write!(text, "\n{LEGEND}");
     Some(text)
 }
 
@@ -58,6 +77,7 @@ fn cell(here: &[&(&Row, &SessionRow)]) -> String {
         Outcome::Skip { .. } => "skip",
         _ => session.via.as_deref().unwrap_or("none"),
     };
-    let word = if passed == here.len() { word.to_owned() } else { word.to_uppercase() };
+    let word = if session.race { format!("{word}?") } else { word.to_owned() };
+    let word = if passed == here.len() { word } else { word.to_uppercase() };
     if rest.is_empty() { word } else { format!("{word} {passed}/{}", here.len()) }
 }

@@ -8,6 +8,7 @@ mod broken;
 mod command_line;
 mod lifecycle;
 mod matrix;
+mod nat;
 mod natlab;
 mod networks;
 mod shell;

@@ -119,12 +119,14 @@ impl Router {
 
     /// What it has dropped since it was built or rebooted.
     pub fn drops(&self) -> Result<Drops, Error> {
-        let read = |counter| nftables::packets(&self.netfilter, &self.tables, counter);
+        let counters = nftables::counters(&self.netfilter, &self.tables)?;
+        let of =
+            |wanted| counters.iter().filter(|(name, _)| name == wanted).map(|(_, packets)| packets).sum();
         Ok(Drops {
-            filtered: read(ruleset::FILTERED)?,
-            exhausted: read(ruleset::EXHAUSTED)?,
-            untranslatable: read(ruleset::UNTRANSLATABLE)?,
-            refused: read(ruleset::REFUSED)?,
+            filtered: of(ruleset::FILTERED),
+            exhausted: of(ruleset::EXHAUSTED),
+            untranslatable: of(ruleset::UNTRANSLATABLE),
+            refused: of(ruleset::REFUSED),
         })
     }
 

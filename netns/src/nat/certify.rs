@@ -6,6 +6,7 @@ mod egress;
 mod facts;
 mod flows;
 mod icmp;
+mod ipv6;
 mod judge;
 mod lifetime;
 mod requirement;
@@ -14,8 +15,8 @@ mod tcp;
 mod udp;
 
 pub use facts::{
-    Collision, Egress, Errors, Exhaustion, Fact, Facts, Fragments, Icmp, Lifetime, Reboot, Steadiness, Tcp,
-    Udp,
+    Collision, Egress, Errors, Exhaustion, Fact, Facts, Fragments, Icmp, Ipv6, Lifetime, Reboot, Steadiness,
+    Tcp, Udp,
 };
 pub use judge::{Judged, Verdict, judge};
 pub use requirement::{Requirement, Source};
@@ -80,8 +81,14 @@ pub fn certify_as(declared: &Nat, built: &Nat) -> Result<Certificate, Broken> {
 /// Everything there is to see of a router of this kind. What it was declared to be is not asked here.
 fn measure(nat: &Nat) -> Result<Facts, Broken> {
     let bench = Bench::build(nat)?;
-    let egress = fact(egress::ask(&bench))?;
-    let Fact::Is(leaves) = egress else { return Ok(Facts { egress, udp: None, tcp: None, icmp: None }) };
+    let ipv6 = if nat.family.has_v6() { Some(fact(ipv6::ask(&bench))?) } else { None };
+    let egress = match nat.family.has_v4() {
+        true => fact(egress::ask(&bench))?,
+        false => Fact::NotTested("it has IPv6 only"),
+    };
+    let Fact::Is(leaves) = egress else {
+        return Ok(Facts { egress, udp: None, tcp: None, icmp: None, ipv6 });
+    };
     let is_open = leaves.after_log_in == Some(true);
     let udp = if leaves.udp || is_open { Some(udp::ask(&bench, nat)?) } else { None };
     let ports = match (leaves.tcp || is_open, leaves.https) {
@@ -91,5 +98,5 @@ fn measure(nat: &Nat) -> Result<Facts, Broken> {
     };
     let tcp = ports.map(|ports| tcp::ask(&bench, ports)).transpose()?;
     let icmp = if udp.is_some() { Some(icmp::ask(&bench)?) } else { None };
-    Ok(Facts { egress, udp, tcp, icmp })
+    Ok(Facts { egress, udp, tcp, icmp, ipv6 })
 }

@@ -18,13 +18,13 @@ pub use measured::{Measured, Observation};
 pub use ports::Ports;
 
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::stun::message::Change;
+use super::stun::message::{Answer, Change};
 use super::{Filtering, Mapping};
 use crate::lab::Drops;
-use wire::{Answer, Question, Wire};
+use wire::{Question, Wire};
 
 /// How long an answer may take before the probe gives up. Only failures ever take so long.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,30 +34,31 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Questions {
     /// How outside ports are chosen, by six more flows.
     pub allocation: bool,
-    /// What becomes of packets to the own outside address.
+    /// What becomes of packets to the own outside address. Needs the right to listen to a link.
     pub hairpin: bool,
     /// Whether a connection to each of these servers, where somebody listens, is made or refused.
-    pub tcp: Vec<SocketAddrV4>,
+    pub tcp: Vec<SocketAddr>,
 }
 
 /// How many flows show how ports are chosen.
 const FLOWS: usize = 6;
 
-/// Measures what is between `from` and `server`, an RFC 5780 server's first address and port: one router or several
-/// layers. Runs on the calling thread, which must be in the network namespace that has `from`; nothing else may use
+/// Measures what is between `from` and `server`, an RFC 5780 server's first address and port of the same family: one
+/// router or several layers. Runs on the calling thread, which must be in the network namespace that has `from`; nothing else may use
 /// the routers meanwhile, and they should be rebooted after it.
 ///
 /// `drops` reads what all the routers together have dropped. Where there is no router that is nothing: then nothing
 /// can be proven dropped, and nothing is.
 pub fn measure<E>(
-    from: Ipv4Addr,
-    server: SocketAddrV4,
+    from: impl Into<IpAddr>,
+    server: impl Into<SocketAddr>,
     drops: &mut dyn FnMut() -> Result<Drops, E>,
     questions: &Questions,
 ) -> Result<Found, ProbeError>
 where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
+    let (from, server) = (from.into(), server.into());
     let mut gate = || drops().map_err(|error| ProbeError::Counter(error.into()));
     let udp = measure_udp(from, server, &mut gate, questions)?;
     let connect = |&to| Ok(Tcp { to, connected: connect::ask(from, to, &mut gate)? });
@@ -67,8 +68,8 @@ where
 
 /// `None` where UDP does not leave.
 fn measure_udp(
-    from: Ipv4Addr,
-    server: SocketAddrV4,
+    from: IpAddr,
+    server: SocketAddr,
     gate: &mut Gate<'_>,
     questions: &Questions,
 ) -> Result<Option<Measured>, ProbeError> {
@@ -112,10 +113,10 @@ fn measure_udp(
 }
 
 /// One new flow after the other, each from a socket of its own.
-fn open_flows(from: Ipv4Addr, server: SocketAddrV4, gate: &mut Gate<'_>) -> Result<Ports, ProbeError> {
+fn open_flows(from: IpAddr, server: SocketAddr, gate: &mut Gate<'_>) -> Result<Ports, ProbeError> {
+    let before = gate()?;
     let open = |_| {
         let mut wire = Wire::open(from)?;
-        let before = gate()?;
         let answers = ask_all(&mut wire, &[server], before, gate)?;
         // Kept open until the last: a port that is free again could be given to the next socket.
         Ok((wire.local.port(), answers[0].1.mapped.port(), wire))
@@ -130,9 +131,9 @@ type Gate<'a> = dyn FnMut() -> Result<Drops, ProbeError> + 'a;
 /// server's other endpoint; `None` where the first request was not let out.
 fn observe(
     wire: &mut Wire,
-    server: SocketAddrV4,
+    server: SocketAddr,
     gate: &mut Gate<'_>,
-) -> Result<Option<(Vec<Observation>, SocketAddrV4)>, ProbeError> {
+) -> Result<Option<(Vec<Observation>, SocketAddr)>, ProbeError> {
     let before = gate()?;
     let first = match ask_all(wire, &[server], before, gate) {
         Err(ProbeError::Refused { .. }) => return Ok(None),
@@ -143,7 +144,7 @@ fn observe(
         other => return Err(ProbeError::NotDiscovery { server, other }),
     };
     let rest =
-        [SocketAddrV4::new(*other.ip(), server.port()), other, SocketAddrV4::new(*server.ip(), other.port())];
+        [SocketAddr::new(other.ip(), server.port()), other, SocketAddr::new(server.ip(), other.port())];
     let rest = ask_all(wire, &rest, before, gate)?;
     let seen = first.into_iter().chain(rest);
     let observations =
@@ -154,10 +155,10 @@ fn observe(
 /// One plain request to each destination, and all their answers in the same order.
 fn ask_all(
     wire: &mut Wire,
-    destinations: &[SocketAddrV4],
+    destinations: &[SocketAddr],
     before: Drops,
     gate: &mut Gate<'_>,
-) -> Result<Vec<(SocketAddrV4, Answer)>, ProbeError> {
+) -> Result<Vec<(SocketAddr, Answer)>, ProbeError> {
     let deadline = Instant::now() + PATIENCE;
     let asked: Vec<Question> =
         destinations.iter().map(|&to| wire.ask(to, to, None)).collect::<Result<_, _>>()?;
@@ -183,7 +184,7 @@ fn ask_all(
 /// RFC 5780 section 4.3, but strict: what is none of the three pure patterns is an error, not the nearest of them.
 /// Expects the destinations in the order of `observe`: around the square of addresses and ports.
 fn classify(observations: &[Observation]) -> Result<Mapping, ProbeError> {
-    let mapped: Vec<SocketAddrV4> = observations.iter().map(|seen| seen.mapped).collect();
+    let mapped: Vec<SocketAddr> = observations.iter().map(|seen| seen.mapped).collect();
     Mapping::of_square(&mapped)
         .ok_or_else(|| ProbeError::Inconsistent { observations: observations.to_vec() })
 }
@@ -192,8 +193,8 @@ fn classify(observations: &[Observation]) -> Result<Mapping, ProbeError> {
 struct Trial<'a, 'g> {
     wire: &'a mut Wire,
     gate: &'a mut Gate<'g>,
-    server: SocketAddrV4,
-    other: SocketAddrV4,
+    server: SocketAddr,
+    other: SocketAddr,
     seen: Vec<Observation>,
 }
 
@@ -202,8 +203,8 @@ impl Trial<'_, '_> {
     /// of a server that works in order: when it is answered, the changed answer has been sent, and must have come in
     /// or have been counted.
     fn admits(&mut self, change: Change) -> Result<bool, ProbeError> {
-        let elsewhere = SocketAddrV4::new(
-            if change.address { *self.other.ip() } else { *self.server.ip() },
+        let elsewhere = SocketAddr::new(
+            if change.address { self.other.ip() } else { self.server.ip() },
             if change.port { self.other.port() } else { self.server.port() },
         );
         let before = (self.gate)()?.filtered;
@@ -235,7 +236,7 @@ impl Trial<'_, '_> {
 
     /// The outside address of the socket. Nothing that was counted as dropped may have come in since, and all the
     /// requests must have had one mapping, because they are one flow.
-    fn finish(mut self) -> Result<SocketAddrV4, ProbeError> {
+    fn finish(mut self) -> Result<SocketAddr, ProbeError> {
         self.next(Instant::now(), &[])?;
         match self.seen.as_slice() {
             [first, rest @ ..] if rest.iter().all(|seen| seen == first) => Ok(first.mapped),
@@ -275,11 +276,8 @@ mod tests {
     fn only_the_pure_patterns_are_mappings(#[case] seen: &str, #[case] mapping: Option<Mapping>) {
         let observations: Vec<_> = seen
             .bytes()
-            .map(|port| SocketAddrV4::new([198, 18, 0, 2].into(), port.into()))
-            .map(|mapped| Observation {
-                destination: SocketAddrV4::new([203, 0, 113, 1].into(), 3478),
-                mapped,
-            })
+            .map(|port| SocketAddr::new([198, 18, 0, 2].into(), port.into()))
+            .map(|mapped| Observation { destination: SocketAddr::new([203, 0, 113, 1].into(), 3478), mapped })
             .collect();
         assert_eq!(classify(&observations).ok(), mapping);
     }

@@ -99,25 +99,31 @@ impl MappingTable {
 
 impl fmt::Display for MappingTable {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            out,
-            "{:<5} {:<21} {:<21} {:<21} {:>7}  admits",
-            "proto", "inside", "outside", "remote", "idle"
-        )?;
-        for entry in &self.entries {
+        let heads = ["inside", "outside", "remote"].map(str::to_owned);
+        let sockets = self.entries.iter().map(|entry| {
+            let remote = entry.remote.map_or("any".to_owned(), shown);
+            [entry.inside.to_string(), entry.outside.to_string(), remote]
+        });
+        let rows: Vec<[String; 3]> = std::iter::once(heads).chain(sockets).collect();
+        // As wide as IPv4 needs at most, and wider where there is IPv6.
+        let width = rows.iter().flatten().map(String::len).fold(21, usize::max);
+        let columns = |[inside, outside, remote]: &[String; 3]| {
+            format!("{inside:<width$} {outside:<width$} {remote:<width$}")
+        };
+        writeln!(out, "{:<5} {} {:>7} {:>8}  admits", "proto", columns(&rows[0]), "idle", "packets")?;
+        for (entry, sockets) in self.entries.iter().zip(&rows[1..]) {
             let protocol = match entry.protocol {
                 Protocol::Echo => "icmp",
                 Protocol::Tcp => "tcp",
                 Protocol::Udp => "udp",
             };
-            let remote = entry.remote.map_or("any".to_owned(), shown);
             let admits = match &entry.admits {
                 None => "anybody".to_owned(),
                 Some(remotes) => remotes.iter().copied().map(shown).collect::<Vec<_>>().join(" "),
             };
             let idle = format!("{:.1} s", entry.idle.as_secs_f64());
-            let (inside, outside) = (entry.inside.to_string(), entry.outside.to_string());
-            writeln!(out, "{protocol:<5} {inside:<21} {outside:<21} {remote:<21} {idle:>7}  {admits}")?;
+            let packets = entry.packets.map_or("-".to_owned(), |packets| packets.to_string());
+            writeln!(out, "{protocol:<5} {} {idle:>7} {packets:>8}  {admits}", columns(sockets))?;
         }
         Ok(())
     }

@@ -105,21 +105,24 @@ fn transaction(socket: &Socket, requests: impl FnOnce(&mut Batch)) -> Result<(),
     socket.commit(batch)
 }
 
-/// The packets that a counter has counted, in all tables that have it.
-pub(crate) fn packets(socket: &Socket, tables: &[Table], counter: &str) -> Result<u64, Error> {
-    let mut packets = 0;
-    for table in tables.iter().filter(|table| table.counters.contains(&counter)) {
+/// Every counter of these tables: its name, and the packets that it has counted. One question a table, because whoever
+/// awaits a drop asks often.
+pub(crate) fn counters(socket: &Socket, tables: &[Table]) -> Result<Vec<(String, u64)>, Error> {
+    let mut found = Vec::new();
+    for table in tables {
         let mut batch = Batch::new();
-        message(&mut batch, table.family, format!("read counter {counter}"), GETOBJ, 0, |w| {
-            w.text(1, TABLE).text(2, counter).be32(3, NFT_OBJECT_COUNTER);
+        message(&mut batch, table.family, "read the counters", GETOBJ, NLM_F_DUMP, |w| {
+            w.text(1, TABLE).be32(3, NFT_OBJECT_COUNTER);
         });
         socket.dump(batch, |_, payload| {
-            let data = payload.get(4..).and_then(|attributes| wire::attribute(attributes, 4));
-            packets +=
-                data.and_then(|data| wire::attribute(data, 2)).and_then(wire::be64).unwrap_or_default();
+            let Some(attributes) = payload.get(4..) else { return };
+            let name = wire::attribute(attributes, 2).and_then(|name| name.split(|&byte| byte == 0).next());
+            let packets = wire::attribute(attributes, 4).and_then(|data| wire::attribute(data, 2));
+            let packets = packets.and_then(wire::be64).unwrap_or_default();
+            found.extend(name.map(|name| (String::from_utf8_lossy(name).into_owned(), packets)));
         })?;
     }
-    Ok(packets)
+    Ok(found)
 }
 
 /// The elements of a set; none where the table has no such set.

@@ -178,11 +178,14 @@ impl Cell {
         let (answers, refused) = (agents[side].answers_of_stun(), self.refused());
         agents[side].ask_stun();
         let end = Instant::now() + PATIENCE;
+        let soon = || Instant::now() + Duration::from_millis(1);
+        let closed = self.routers.values().any(|nat| nat.egress != Egress::Everything);
         while agents[side].answers_of_stun() == answers && self.refused() == refused {
             assert!(Instant::now() < end, "the server neither answers {} nor is kept from it", HOSTS[side]);
-            let closed = self.routers.values().any(|nat| nat.egress != Egress::Everything);
-            self.attend(agents, if closed { Instant::now() + Duration::from_millis(1) } else { end });
+            self.attend(agents, if closed { soon() } else { end });
         }
+        // What goes another way than the question may be on its way still.
+        while closed && self.attend(agents, soon()) {}
     }
 
     fn refused(&self) -> u64 {
@@ -190,8 +193,8 @@ impl Cell {
         closed.map(|(name, _)| self.router(name).drops().unwrap().refused).sum()
     }
 
-    /// Serves whoever has got something, once, or until then.
-    fn attend(&self, agents: &mut [Agent; 2], until: Instant) {
+    /// Serves whoever has got something, once, or waits until then; tells whether anybody had.
+    fn attend(&self, agents: &mut [Agent; 2], until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
         // Rounded up: a poll that returns too early would be called again and again.
         let left = PollTimeout::try_from(left + Duration::from_micros(999)).unwrap();
@@ -210,9 +213,22 @@ impl Cell {
                 agent.hear();
             }
         }
+        stun || first || second
     }
 
-    fn router(&self, name: &str) -> &Router {
+    /// IPv4 packets that came to a router and that it neither passed on nor took for its own, since it was built: those
+    /// that its rules dropped, and those that the kernel takes for forged.
+    pub(crate) fn swallowed(&self, router: &str) -> u64 {
+        let read = || std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+        let table = self.lab.node(router).unwrap().within(read).unwrap();
+        let mut rows = table.lines().filter_map(|line| line.strip_prefix("Ip: "));
+        let (names, values) = (rows.next().unwrap().split(' '), rows.next().unwrap().split(' '));
+        let counters: BTreeMap<&str, u64> =
+            names.zip(values).filter_map(|(name, value)| Some((name, value.parse().ok()?))).collect();
+        counters["InReceives"] - counters["InDelivers"] - counters["ForwDatagrams"]
+    }
+
+    pub(crate) fn router(&self, name: &str) -> &Router {
         self.lab.router(name).unwrap()
     }
 }

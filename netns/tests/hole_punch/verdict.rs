@@ -121,7 +121,7 @@ pub(crate) fn many<J: Sync, T: Send>(jobs: &[J], work: impl Fn(&J) -> T + Sync) 
 /// A table as people read it.
 pub(crate) fn shown(names: &[String], cells: &[Vec<&String>]) -> String {
     let row = |name: &str, cells: &[&String]| {
-        let cells: Vec<String> = cells.iter().map(|cell| format!("{cell:>12}")).collect();
+        let cells: Vec<String> = cells.iter().map(|cell| format!(" {cell:>11}")).collect();
         format!("{name:>28}{}", cells.join(""))
     };
     names.iter().zip(cells).map(|(name, cells)| row(name, cells)).collect::<Vec<_>>().join("\n")

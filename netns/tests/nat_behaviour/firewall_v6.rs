@@ -14,9 +14,9 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use rstest::rstest;
 
-use super::firewall::{ESTABLISHED, TRANSITORY, await_that};
+use super::firewall_tcp::{ESTABLISHED, TRANSITORY, await_that};
 use super::home::{Home, PATIENCE};
-use super::icmp::assert_refused;
+use super::icmp::{assert_refused, sum};
 
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
@@ -216,6 +216,22 @@ fn large_datagrams_pass_in_fragments(#[values(FirewallOnly, FullCone)] kind: Kin
 }
 
 #[rstest]
+fn fragments_pass_in_any_order(#[values([2, 1, 0], [1, 0, 2], [0, 2, 1])] order: [usize; 3]) {
+    let home = Home::of(nat(FirewallOnly), &["alice"]);
+    let (alice, server) = (udp(&home, "alice", 0, 5000), udp(&home, "server", 0, 3478));
+    let text: Vec<u8> = (0..3000).map(|n| (n % 251) as u8).collect();
+    let stranger = SocketAddr::from((address(&home, "server", 1), 3478));
+    for (node, from, to) in [("alice", at(&alice), &server), ("server", at(&server), &alice)] {
+        send_fragments(&home, node, [v6(from), v6(at(to))], &text, order);
+        let mut heard = vec![0; 65_536];
+        let (length, seen) = to.recv_from(&mut heard).expect("the datagram arrives");
+        assert!(heard[..length] == text && seen == from);
+    }
+    send_fragments(&home, "server", [v6(stranger), v6(at(&alice))], &text, order);
+    home.await_filtered(1);
+}
+
+#[rstest]
 fn the_table_names_every_flow_and_a_reboot_empties_it(
     #[values(FirewallOnly, Firewall, FullCone, Masquerade)] kind: Kind,
 ) {
@@ -325,7 +341,7 @@ fn raw(home: &Home, node: &str, protocol: SockProtocol) -> OwnedFd {
     fd
 }
 
-/// Sends an ICMPv6 message; the kernel completes its checksum.
+/// Sends an ICMPv6 message, whose checksum the kernel completes, or a whole packet.
 fn send(wire: &OwnedFd, to: Ipv6Addr, message: &[u8]) {
     let to = SockaddrIn6::from(SocketAddrV6::new(to, 0, 0, 0));
     sendto(wire.as_raw_fd(), message, &to, MsgFlags::empty()).unwrap();
@@ -350,9 +366,34 @@ fn echo(kind: u8, identifier: u16) -> Vec<u8> {
 }
 
 fn packet(source: Ipv6Addr, destination: Ipv6Addr, next: u8, hops: u8, payload: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x60, 0, 0, 0, 0, payload.len() as u8, next, hops];
+    let [high, low] = (payload.len() as u16).to_be_bytes();
+    let mut packet = vec![0x60, 0, 0, 0, high, low, next, hops];
     packet.extend(source.octets());
     packet.extend(destination.octets());
     packet.extend(payload);
     packet
+}
+
+/// Cuts a datagram into three, and sends them in this order.
+fn send_fragments(home: &Home, node: &str, [from, to]: [SocketAddrV6; 2], text: &[u8], order: [usize; 3]) {
+    const PIECE: usize = 1008;
+    const UDP: u8 = 17;
+    const FRAGMENT: u8 = 44;
+    let length = (8 + text.len() as u16).to_be_bytes();
+    let ports = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
+    let mut datagram = [&ports[..], &length, &[0, 0], text].concat();
+    let pseudo_header =
+        [&from.ip().octets()[..], &to.ip().octets(), &[0, 0], &length, &[0, 0, 0, UDP]].concat();
+    let checksum = !sum(&[&pseudo_header[..], &datagram].concat());
+    datagram[6..8].copy_from_slice(&checksum.to_be_bytes());
+    let pieces: Vec<&[u8]> = datagram.chunks(PIECE).collect();
+    assert_eq!(pieces.len(), 3);
+    let wire = raw(home, node, SockProtocol::Raw);
+    for index in order {
+        let more = u16::from(index < 2);
+        let offset = (index * PIECE) as u16 | more;
+        let header = [&[UDP, 0][..], &offset.to_be_bytes(), &[0, 0, 0x12, 0x34]].concat();
+        let fragment = packet(*from.ip(), *to.ip(), FRAGMENT, 64, &[&header[..], pieces[index]].concat());
+        send(&wire, *to.ip(), &fragment);
+    }
 }

@@ -10,6 +10,7 @@ mod contention;
 mod egress;
 mod filtering;
 mod firewall;
+mod firewall_tcp;
 mod firewall_v6;
 mod grid;
 mod hairpin;

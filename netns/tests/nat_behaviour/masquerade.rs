@@ -9,7 +9,7 @@ use netns::lab::Lab;
 use netns::nat::Preset::{
     self, LinuxMasquerade as Plain, LinuxMasqueradeInputDrop as InputDrop, PortRestricted,
 };
-use netns::nat::table::Protocol;
+use netns::nat::table::{MappingTable, Protocol};
 use netns::topology::{Topology, Uplink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{SockProtocol, setsockopt, sockopt};
@@ -274,6 +274,9 @@ fn its_table_has_one_row_a_connection_with_its_packets(#[values(Plain, InputDrop
     let rows: Vec<_> = table.entries.iter().map(|entry| (entry.remote, entry.packets)).collect();
     let remote = |server| Some(SocketAddr::from(at(server)));
     assert_eq!(rows, [(remote(&server[0]), Some(2)), (remote(&server[1]), Some(1))]);
+    let MappingTable { mut entries } = table;
+    entries.iter_mut().for_each(|entry| entry.idle = Duration::ZERO);
+    insta::assert_snapshot!("mapping_table_linux_masquerade", MappingTable { entries });
 }
 
 #[rstest]

@@ -8,7 +8,7 @@ use netns::lab::Lab;
 use netns::nat::{Family, Preset};
 use netns::topology::{Topology, Uplink};
 
-use crate::wire::{PATIENCE, assert_they_meet, at, full_cone, tell, udp, udp_v6};
+use crate::wire::{PATIENCE, assert_they_meet, at, full_cone, hear, tell, udp, udp_on, udp_v6};
 
 #[test]
 fn every_layer_hands_a_prefix_down_and_nobody_translates() {
@@ -93,6 +93,41 @@ fn invite(lab: &Lab, routers: &[&str], from: &UdpSocket, to: &UdpSocket) {
     while filtered() == before {
         assert!(start.elapsed() < PATIENCE, "nobody has dropped it");
         std::thread::yield_now();
+    }
+}
+
+#[test]
+fn an_address_receives_as_soon_as_its_lab_is_built() {
+    // Each has its turn in the kernel's work queue.
+    let topology = Topology::default().public_host("alice", Family::Dual).server("server", 250);
+    let lab = Lab::build(&topology).unwrap();
+    let alice = udp_v6(&lab, "alice");
+    let addresses = lab.node("server").unwrap().addresses_v6().iter().rev();
+    let servers: Vec<UdpSocket> = addresses.map(|&address| udp_on(&lab, "server", address.into())).collect();
+    for server in &servers {
+        tell(&alice, at(server), "at once");
+    }
+    for server in &servers {
+        assert_eq!(hear(server).0, "at once");
+    }
+}
+
+#[test]
+fn no_link_belongs_to_a_group_whose_members_report() {
+    let topology = Topology::default()
+        .router("home", Uplink::Internet, full_cone(Family::Dual))
+        .lan("home.lan", "home")
+        .host("alice", Uplink::Lan("home.lan".to_owned()))
+        .host("bob", "home".into());
+    let lab = Lab::build(&topology).unwrap();
+    for node in lab.nodes() {
+        let text = node.within(|| std::fs::read_to_string("/proc/thread-self/net/igmp6").unwrap()).unwrap();
+        let groups = text.lines().map(|line| line.split_whitespace().skip(1));
+        for (link, group) in groups.filter_map(|mut words| Some((words.next()?, words.next()?))) {
+            // All nodes, of the link and of the node: RFC 3810 section 6 has nobody report these.
+            let all_nodes = ["ff020000000000000000000000000001", "ff010000000000000000000000000001"];
+            assert!(link == "lo" || all_nodes.contains(&group), "{} {link} {group}", node.name());
+        }
     }
 }
 

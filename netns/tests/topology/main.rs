@@ -5,10 +5,12 @@
     reason = "a test that cannot go on ends there, also in the functions below it"
 )]
 
+mod firewall;
 mod ipv6;
 mod lan;
 mod layers;
 mod pool;
+mod settings;
 mod stun;
 mod wire;
 

@@ -1,7 +1,7 @@
 //! Every router is measured before it is used: alone, from directly behind it, and every peer through all its layers.
 //! Then all of them are rebooted, so that the case starts on virgin ones.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use netns::lab::{Drops, Lab, Router};
@@ -66,7 +66,7 @@ struct Survey {
     case: Case,
     lab: Arc<Lab>,
     stun: SocketAddrV4,
-    tcp: Vec<SocketAddrV4>,
+    tcp: Vec<SocketAddr>,
 }
 
 impl Survey {
@@ -80,7 +80,7 @@ impl Survey {
             case: case.clone(),
             lab: Arc::clone(&standing.lab),
             stun: SocketAddrV4::new(v4(plan::STUN)?, STUN_PORTS[0]),
-            tcp: SIGNALING_PORTS.map(|port| SocketAddrV4::new(signaling, port)).into(),
+            tcp: SIGNALING_PORTS.map(|port| SocketAddr::from((signaling, port))).into(),
         })
     }
 

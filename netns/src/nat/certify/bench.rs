@@ -137,7 +137,7 @@ impl Bench {
     }
 
     /// Something that no other packet of this bench carries.
-    fn mark(&self) -> [u8; 8] {
+    pub(super) fn mark(&self) -> [u8; 8] {
         (0x6e61_746c_0000_0000 | self.marks.fetch_add(1, Ordering::Relaxed)).to_be_bytes()
     }
 
@@ -149,7 +149,7 @@ impl Bench {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             if let Some((_, seen)) = hear(&[server], &mark, RECOUNT)? {
-                return Ok(Outbound::Left(seen));
+                return Ok(Outbound::Left(v4(seen)?));
             }
             let now = self.drops()?;
             if now.exhausted > before.exhausted {
@@ -178,16 +178,10 @@ impl Bench {
         let before = self.drops()?.filtered;
         // An error that an earlier packet has brought back is not about this one.
         while from.send_to(&mark, to).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {}
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            if let Some((index, source)) = hear(sockets, &mark, RECOUNT)? {
-                return Ok(Inbound::Arrived(index, source));
-            }
-            if self.drops()?.filtered > before {
-                return Ok(Inbound::Dropped);
-            }
+        match until_counted(self, sockets, &mark, before)? {
+            Some((index, source)) => Ok(Inbound::Arrived(index, v4(source)?)),
+            None => Ok(Inbound::Dropped),
         }
-        unproven(format!("a packet from {} to {to} neither arrived nor was counted as dropped", at(from)?))
     }
 
     /// Whether the only socket that should get it does.
@@ -201,12 +195,31 @@ impl Bench {
     }
 }
 
+/// Who of these gets a packet from outside, and from where; `None` where the router has counted it as dropped.
+pub(super) fn until_counted(
+    bench: &Bench,
+    sockets: &[&UdpSocket],
+    mark: &[u8],
+    before: u64,
+) -> Seen<Option<(usize, SocketAddr)>> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(heard) = hear(sockets, mark, RECOUNT)? {
+            return Ok(Some(heard));
+        }
+        if bench.drops()?.filtered > before {
+            return Ok(None);
+        }
+    }
+    unproven("a packet from outside neither arrived nor was counted as dropped")
+}
+
 /// Waits a moment for a datagram that carries this mark, at any of these sockets.
 pub(super) fn hear(
     sockets: &[&UdpSocket],
     mark: &[u8],
     patience: Duration,
-) -> io::Result<Option<(usize, SocketAddrV4)>> {
+) -> io::Result<Option<(usize, SocketAddr)>> {
     let mut ready: Vec<PollFd<'_>> =
         sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
     match poll(&mut ready, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)) {
@@ -217,7 +230,7 @@ pub(super) fn hear(
     for (index, socket) in sockets.iter().enumerate() {
         loop {
             match socket.recv_from(&mut buffer) {
-                Ok((length, SocketAddr::V4(source))) if buffer[..length] == *mark => {
+                Ok((length, source)) if buffer[..length] == *mark => {
                     return Ok(Some((index, source)));
                 }
                 // Something older, or an error about it.
@@ -243,8 +256,13 @@ pub(super) fn until(what: &str, mut is_so: impl FnMut() -> Seen<bool>) -> Seen<(
     unproven(what)
 }
 
-pub(super) fn bind(node: &Node, address: Ipv4Addr, port: u16) -> Result<UdpSocket, Broken> {
-    let socket = node.within(|| UdpSocket::bind((address, port)))??;
+fn bind(node: &Node, address: Ipv4Addr, port: u16) -> Result<UdpSocket, Broken> {
+    socket(node, (address, port).into())
+}
+
+/// A socket of a node that waits for nothing.
+pub(super) fn socket(node: &Node, at: SocketAddr) -> Result<UdpSocket, Broken> {
+    let socket = node.within(|| UdpSocket::bind(at))??;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -25,8 +25,21 @@ pub struct Facts {
     pub udp: Option<Udp>,
     /// TCP, where it leaves.
     pub tcp: Option<Tcp>,
-    /// ICMP, where UDP or TCP leaves.
+    /// ICMP, where UDP leaves.
     pub icmp: Option<Icmp>,
+    /// IPv6, where it has it.
+    pub ipv6: Option<Fact<Ipv6>>,
+}
+
+/// How IPv6 is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ipv6 {
+    /// Whether a host is seen by its own address and port.
+    pub untranslated: bool,
+    /// Who may send to a host that has sent.
+    pub filtering: Filtering,
+    /// Whether everybody who was sent to may.
+    pub opens: bool,
 }
 
 /// What may leave.
@@ -178,8 +191,8 @@ pub struct Tcp {
     pub transitory: Fact<Duration>,
     /// Two hosts with one source port.
     pub collision: Fact<Collision>,
-    /// Whether two hosts inside meet by an outside address.
-    pub hairpin: Fact<bool>,
+    /// What becomes of a SYN to the own outside address.
+    pub hairpin: Fact<Hairpin>,
     /// Whether ICMP errors arrive, and what they end.
     pub errors: Fact<Errors>,
     /// Whether addresses that a payload names arrive as they were sent.

@@ -136,7 +136,7 @@ fn from_inside(bench: &Bench) -> Seen<Errors> {
     let wire = raw::open(bench.node("server")?, SockProtocol::Icmp)?;
     near.send_to(b"are you there?", outside)?;
     let before = bench.drops()?.all();
-    let heard = hear(&wire, |message| is_error(message), |_| Ok(bench.drops()?.all() > before))?;
+    let heard = hear(&wire, is_error, |_| Ok(bench.drops()?.all() > before))?;
     let translated = heard.is_some_and(|error| is_about(&error, there, outside));
     let alice = bench.udp("alice", PORT)?;
     let mapping_lives = bench.inward(&near, outside, &[&alice])? != Inbound::Dropped;
@@ -155,7 +155,7 @@ fn hairpinned(bench: &Bench) -> Seen<bool> {
     let (here, before, taken) = (at(&alice)?, bench.drops()?.all(), taken_by_router(bench)?);
     alice.send_to(b"are you there?", bobs)?;
     let is_lost = |_: &OwnedFd| Ok(bench.drops()?.all() > before || taken_by_router(bench)? > taken);
-    let heard = hear(&wire, |message| is_error(message), is_lost)?;
+    let heard = hear(&wire, is_error, is_lost)?;
     Ok(heard.is_some_and(|error| is_about(&error, here, bobs)))
 }
 
@@ -180,7 +180,7 @@ pub(super) fn send_error(
     let server = raw::open(bench.node("server")?, SockProtocol::Icmp)?;
     let before = bench.drops()?.all();
     raw::send(&server, outside, error)?;
-    hear(wire, |message| is_error(message), |_| Ok(bench.drops()?.all() > before))
+    hear(wire, is_error, |_| Ok(bench.drops()?.all() > before))
 }
 
 fn is_error(message: &[u8]) -> bool {

@@ -64,7 +64,7 @@ fn carrier(number: u8, said: &Said<'_>, facts: &Facts, before: &[Judged]) -> Rul
     let Allocation::Blocks { size, on_demand } = said.0.allocation else {
         return Ruling::not_applicable("no carrier-grade NAT: its subscribers have no blocks of ports");
     };
-    let Some(udp) = &facts.udp else { return Ruling::not_applicable("no UDP leaves") };
+    let Some(udp) = &facts.udp else { return Ruling::not_applicable(said.without_udp()) };
     match number {
         1 => every_protocol(before),
         2 => udp::rule(2, said, facts),
@@ -185,3 +185,6 @@ impl fmt::Display for Verdict {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! How long a mapping lives: as the kernel reports it, and as a shortened timer shows it. And the bench on which two
 //! networks have the same addresses.
 
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Broken;
@@ -30,18 +31,28 @@ pub(super) fn reported(bench: &Bench) -> Seen<Duration> {
     entry.map_or_else(|| unproven("a new mapping is not in the router's table"), |entry| Ok(entry.left))
 }
 
+/// Three benches at once: most of it is waiting.
 pub(super) fn ask(nat: &Nat) -> Seen<Lifetime> {
+    std::thread::scope(|scope| {
+        let outbound = scope.spawn(|| refreshed(&short(nat)?, true));
+        let inbound = scope.spawn(|| refreshed(&short(nat)?, false));
+        let ends = ends(&short(nat)?);
+        let joined = |thread: ScopedJoinHandle<'_, Seen<bool>>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        let (outbound, inbound) = (joined(outbound), joined(inbound));
+        Ok(Lifetime { ends: ends?, outbound_refresh: outbound?, inbound_refresh: inbound? })
+    })
+}
+
+/// A bench whose router has a shortened timer.
+fn short(nat: &Nat) -> Result<Bench, Broken> {
     let is_linux = matches!(nat.translation, Translation::Masquerade { .. });
     let bench = Bench::build(&if is_linux { *nat } else { Nat { timeout: SHORT, ..*nat } })?;
     if is_linux {
         bench.router()?.remember_udp(SHORT, SHORT)?;
     }
-    let ends = ends(&bench)?;
-    Ok(Lifetime {
-        ends,
-        outbound_refresh: refreshed(&bench, 5001, true)?,
-        inbound_refresh: refreshed(&bench, 5003, false)?,
-    })
+    Ok(bench)
 }
 
 /// Admitted before the timer ends; not any more when the router's table has let it go, which is not earlier.
@@ -71,11 +82,11 @@ fn ends(bench: &Bench) -> Seen<bool> {
 }
 
 /// Whether a packet in the middle of the timer's time starts it again.
-fn refreshed(bench: &Bench, port: u16, outbound: bool) -> Seen<bool> {
+fn refreshed(bench: &Bench, outbound: bool) -> Seen<bool> {
     bench.fresh()?;
     let [near, ..] = bench.server()?;
     for trial in 0..TRIALS {
-        let alice = bench.udp("alice", port + 10 * trial as u16)?;
+        let alice = bench.udp("alice", 5200 + trial as u16)?;
         let outside = bench.seen(&alice, &near)?;
         let start = Instant::now();
         std::thread::sleep(REFRESH);
@@ -106,7 +117,8 @@ pub(super) fn overlap(nat: &Nat) -> Result<Fact<bool>, Broken> {
     if nat.translation == Translation::None {
         return Ok(Fact::NotTested("nothing is translated: its hosts have public addresses"));
     }
-    let Some(carrier) = Preset::FullCone.nat() else { return Err(Broken::missing("carrier")) };
+    let Some(cone) = Preset::FullCone.nat() else { return Err(Broken::missing("carrier")) };
+    let carrier = Nat { family: nat.family, ..cone };
     let range = Ipv4Range::new([10, 77, 0, 0].into(), 24).map_err(|_| Broken::missing("range"))?;
     let topology = Topology::default()
         .router("carrier", Uplink::Internet, carrier)

@@ -98,7 +98,7 @@ fn speak(bench: &Bench, first: u16, number: u16) -> Seen<Heard> {
     for (owner, outside) in seen {
         let socket = &sockets[owner.0][usize::from(owner.1 - first)];
         let came = hear(&[socket], &mark(owner), PATIENCE)?;
-        flows.push((owner, outside, came.is_some_and(|(_, from)| from == to)));
+        flows.push((owner, outside, came.is_some_and(|(_, from)| from == to.into())));
     }
     Ok(Heard { flows, lost: missing.len() })
 }

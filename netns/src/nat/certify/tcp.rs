@@ -1,40 +1,28 @@
 //! TCP, with plain connections; what comes too early is a SYN that dies on its way.
 
+mod connection;
+
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrIn, bind, connect,
-    listen as start_listening, setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{SockProtocol, setsockopt, sockopt};
 
 use super::Broken;
 use super::bench::{Bench, PATIENCE, Seen, fact, unproven, until, v4};
 use super::facts::{Collision, Errors, Fact, Tcp};
 use super::icmp;
 use crate::nat::table::{Entry, Protocol};
-use crate::nat::{Filtering, Mapping};
-use crate::node::Node;
+use crate::nat::{Filtering, Hairpin, Mapping};
 use crate::raw;
+use connection::{Connected, is_over, listen, open_at, start, start_at};
+pub(super) use connection::{Opened, open};
 
 pub(super) const HTTPS: u16 = 443;
 /// The ports that the server is asked on, where both leave.
 pub(super) const PORTS: [u16; 2] = [80, HTTPS];
 /// A packet that passes the router and dies at the next hop.
 const SHORT_LIVED: i32 = 2;
-
-/// What an attempt to open a connection came to.
-pub(super) enum Opened {
-    Connected(TcpStream),
-    /// The router has counted it as dropped.
-    Dropped,
-    /// It failed, and no counter says why.
-    Answered(io::Error),
-}
 
 pub(super) fn ask(bench: &Bench, ports: [u16; 2]) -> Result<Tcp, Broken> {
     let mapping = fact(mapping(bench, ports))?;
@@ -60,121 +48,6 @@ pub(super) fn ask(bench: &Bench, ports: [u16; 2]) -> Result<Tcp, Broken> {
     };
     bench.fresh()?;
     Ok(tcp)
-}
-
-/// Opens a connection from a port of a host; one that is counted as dropped is given up.
-pub(super) fn open(bench: &Bench, host: &str, port: u16, to: SocketAddrV4) -> Seen<Opened> {
-    let before = bench.drops()?.all();
-    let stream = TcpStream::from(start(bench.node(host)?, port, to, None)?);
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        let outcome = is_over(&stream)?;
-        if let Some(Ok(())) = outcome {
-            return Ok(Opened::Connected(stream));
-        }
-        if bench.drops()?.all() > before {
-            return Ok(Opened::Dropped);
-        }
-        if let Some(Err(error)) = outcome {
-            return Ok(Opened::Answered(error));
-        }
-    }
-    unproven(format!("a connection from port {port} of {host} to {to} neither came about nor was counted"))
-}
-
-/// Whether the attempt has ended, and how; waits a moment.
-fn is_over(stream: &TcpStream) -> io::Result<Option<io::Result<()>>> {
-    const MOMENT: u8 = 2;
-    let mut waited = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
-    match poll(&mut waited, PollTimeout::from(MOMENT)) {
-        Ok(0) | Err(Errno::EINTR) => Ok(None),
-        Ok(_) => Ok(Some(stream.take_error()?.map_or(Ok(()), Err))),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// A socket that others may share the port with; where it is closed, it is gone at once.
-fn bound(node: &Node, at: SocketAddrV4) -> Result<OwnedFd, Broken> {
-    let open = || {
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-        setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-        setsockopt(&fd, sockopt::ReusePort, &true)?;
-        bind(fd.as_raw_fd(), &SockaddrIn::from(at))?;
-        Ok::<_, Errno>(fd)
-    };
-    Ok(node.within(open)?.map_err(io::Error::from)?)
-}
-
-fn start(node: &Node, port: u16, to: SocketAddrV4, hops: Option<i32>) -> Result<OwnedFd, Broken> {
-    start_at(node, SocketAddrV4::new(node.address(), port), to, hops)
-}
-
-fn start_at(node: &Node, at: SocketAddrV4, to: SocketAddrV4, hops: Option<i32>) -> Result<OwnedFd, Broken> {
-    let fd = bound(node, at)?;
-    if let Some(hops) = hops {
-        setsockopt(&fd, sockopt::Ipv4Ttl, &hops).map_err(io::Error::from)?;
-    }
-    match connect(fd.as_raw_fd(), &SockaddrIn::from(to)) {
-        Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
-        Err(errno) => Err(io::Error::from(errno).into()),
-    }
-}
-
-fn listen(node: &Node, at: SocketAddrV4) -> Result<TcpListener, Broken> {
-    let fd = bound(node, at)?;
-    start_listening(&fd, Backlog::MAXALLOWABLE).map_err(io::Error::from)?;
-    Ok(TcpListener::from(fd))
-}
-
-/// The next connection that a listener has; the caller knows that there is one.
-fn accept(listener: &TcpListener) -> Seen<(TcpStream, SocketAddrV4)> {
-    let mut accepted = None;
-    until("a connection that was made is not accepted", || {
-        match listener.accept() {
-            Ok(next) => accepted = Some(next),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(accepted.is_some())
-    })?;
-    match accepted {
-        Some((stream, from)) => Ok((stream, v4(from)?)),
-        None => unproven("a connection that was made is not accepted"),
-    }
-}
-
-/// Alice's end of a connection to one of the server's places, the server's end, and what that saw.
-struct Connected {
-    inside: TcpStream,
-    outside: TcpStream,
-    seen: SocketAddrV4,
-    to: SocketAddrV4,
-}
-
-impl Connected {
-    fn of(bench: &Bench, host: &str, port: u16, to: SocketAddrV4) -> Seen<Connected> {
-        let listener = listen(bench.node("server")?, to)?;
-        let inside = match open(bench, host, port, to)? {
-            Opened::Connected(stream) => stream,
-            Opened::Dropped => return unproven(format!("a connection to {to} was dropped")),
-            Opened::Answered(error) => return unproven(format!("a connection to {to} failed: {error}")),
-        };
-        let (outside, seen) = accept(&listener)?;
-        Ok(Connected { inside, outside, seen, to })
-    }
-
-    /// Whether what the server says is heard.
-    fn speaks(&mut self, text: &[u8]) -> Seen<bool> {
-        self.outside.write_all(text)?;
-        self.inside.set_nonblocking(false)?;
-        self.inside.set_read_timeout(Some(PATIENCE))?;
-        let mut heard = vec![0; text.len()];
-        match self.inside.read_exact(&mut heard) {
-            Ok(()) => Ok(heard == text),
-            Err(error) => unproven(format!("what a connected server says does not arrive: {error}")),
-        }
-    }
 }
 
 fn mapping(bench: &Bench, [low, high]: [u16; 2]) -> Seen<Option<Mapping>> {
@@ -213,33 +86,13 @@ fn filtering(bench: &Bench, [low, _]: [u16; 2]) -> Seen<Filtering> {
     let connection = Connected::of(bench, "alice", PORT, SocketAddrV4::new(near, low))?;
     let _listener = listen(bench.node("alice")?, SocketAddrV4::new(alice(bench)?, PORT))?;
     for (from, filtering) in [(far, Filtering::EndpointIndependent), (near, Filtering::AddressDependent)] {
-        match open_at(bench, SocketAddrV4::new(from, 6001), connection.seen)? {
+        match open_at(bench, bench.node("server")?, SocketAddrV4::new(from, 6001), connection.seen)? {
             Opened::Connected(_) => return Ok(filtering),
             Opened::Dropped => {}
             Opened::Answered(error) => return unproven(format!("a stranger's connection failed: {error}")),
         }
     }
     Ok(Filtering::AddressAndPortDependent)
-}
-
-/// The server opens a connection.
-fn open_at(bench: &Bench, from: SocketAddrV4, to: SocketAddrV4) -> Seen<Opened> {
-    let before = bench.drops()?.all();
-    let stream = TcpStream::from(start_at(bench.node("server")?, from, to, None)?);
-    let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        let outcome = is_over(&stream)?;
-        if let Some(Ok(())) = outcome {
-            return Ok(Opened::Connected(stream));
-        }
-        if bench.drops()?.all() > before {
-            return Ok(Opened::Dropped);
-        }
-        if let Some(Err(error)) = outcome {
-            return Ok(Opened::Answered(error));
-        }
-    }
-    unproven(format!("a connection from {from} to {to} neither came about nor was counted"))
 }
 
 /// Alice's SYN opens the router and dies behind it; then the server's comes, while she still waits.
@@ -337,7 +190,7 @@ fn collision(bench: &Bench, [low, _]: [u16; 2]) -> Seen<Collision> {
 }
 
 /// Bob opens a connection to alice's outside address. Where she filters, she has spoken to his before, in vain.
-fn hairpin(bench: &Bench, [low, _]: [u16; 2], filtering: &Fact<Filtering>) -> Seen<bool> {
+fn hairpin(bench: &Bench, [low, _]: [u16; 2], filtering: &Fact<Filtering>) -> Seen<Hairpin> {
     const ALICES: u16 = 5060;
     const BOBS: u16 = 5061;
     bench.fresh()?;
@@ -353,11 +206,40 @@ fn hairpin(bench: &Bench, [low, _]: [u16; 2], filtering: &Fact<Filtering>) -> Se
         }
     }
     let _listener = listen(bench.node("alice")?, SocketAddrV4::new(alice(bench)?, ALICES))?;
-    match open(bench, "bob", BOBS, alices.seen)? {
-        Opened::Connected(_) => Ok(true),
-        Opened::Dropped => Ok(false),
-        Opened::Answered(error) => unproven(format!("a neighbour's connection failed: {error}")),
+    let wire = raw::open(bench.node("alice")?, SockProtocol::Tcp)?;
+    let before = bench.drops()?.all();
+    let stream = TcpStream::from(start(bench.node("bob")?, BOBS, alices.seen, None)?);
+    let mut shown = None;
+    until("a neighbour's SYN neither arrives nor is counted", || {
+        while shown.is_none()
+            && let Some(packet) = raw::next(&wire)?
+        {
+            shown = syn_to(&packet, ALICES);
+        }
+        Ok(shown.is_some() || bench.drops()?.all() > before)
+    })?;
+    match shown {
+        None => Ok(Hairpin::Off),
+        // The answer goes to where he is, and he does not know who that is.
+        Some(shown) if shown != bobs.seen => Ok(Hairpin::Internal),
+        Some(_) => {
+            until("a neighbour's SYN arrives, but no connection comes about", || {
+                Ok(matches!(is_over(&stream)?, Some(Ok(()))))
+            })?;
+            Ok(Hairpin::External)
+        }
     }
+}
+
+/// Who asks for a connection to this port by this packet.
+fn syn_to(packet: &[u8], port: u16) -> Option<SocketAddrV4> {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    let header = usize::from(packet.first()? & 0xf) * 4;
+    let word = |at: usize| Some(u16::from_be_bytes(packet.get(at..at + 2)?.try_into().ok()?));
+    let is_it = word(header + 2)? == port && packet.get(header + 13)? & (SYN | ACK) == SYN;
+    let source = <[u8; 4]>::try_from(packet.get(12..16)?).ok()?;
+    is_it.then_some(SocketAddrV4::new(source.into(), word(header)?))
 }
 
 /// A host unreachable about a connection that lives.

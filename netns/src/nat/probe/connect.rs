@@ -1,18 +1,22 @@
 //! Whether TCP leaves: a connection to a server, made or refused.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+};
 
 use super::{Gate, PATIENCE, ProbeError, RECOUNT};
 
+const AT_ONCE: nix::libc::linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+
 /// Whether the connection is made; else the router's counter has shown that it was refused.
-pub(super) fn ask(from: Ipv4Addr, server: SocketAddrV4, gate: &mut Gate<'_>) -> Result<bool, ProbeError> {
+pub(super) fn ask(from: IpAddr, server: SocketAddr, gate: &mut Gate<'_>) -> Result<bool, ProbeError> {
     let failed = |source: io::Error| ProbeError::Io { doing: format!("connect to {server}"), source };
     let before = gate()?.refused;
     let deadline = Instant::now() + PATIENCE;
@@ -28,6 +32,8 @@ pub(super) fn ask(from: Ipv4Addr, server: SocketAddrV4, gate: &mut Gate<'_>) -> 
         };
         let error = if is_over { stream.take_error().map_err(failed)? } else { None };
         if is_over && error.is_none() {
+            // Reset, not finished: nothing of it comes back later, and is counted by whoever measures then.
+            setsockopt(&stream, sockopt::Linger, &AT_ONCE).map_err(|errno| failed(errno.into()))?;
             return Ok(true);
         }
         if gate()?.refused > before {
@@ -41,11 +47,12 @@ pub(super) fn ask(from: Ipv4Addr, server: SocketAddrV4, gate: &mut Gate<'_>) -> 
     }
 }
 
-fn start(from: Ipv4Addr, server: SocketAddrV4) -> Result<OwnedFd, Errno> {
+fn start(from: IpAddr, server: SocketAddr) -> Result<OwnedFd, Errno> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-    bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(from, 0)))?;
-    match connect(fd.as_raw_fd(), &SockaddrIn::from(server)) {
+    let family = if server.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket(family, SockType::Stream, flags, None)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0)))?;
+    match connect(fd.as_raw_fd(), &SockaddrStorage::from(server)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(fd),
         Err(errno) => Err(errno),
     }

@@ -21,6 +21,18 @@ impl Declared {
         Declared { layers: layers.into_iter().collect() }
     }
 
+    /// The same routers as IPv6 meets them: none of them translates it, and all are firewalls to it (RFC 6092).
+    pub fn through_ipv6(layers: impl IntoIterator<Item = Nat>) -> Self {
+        let firewall = |nat: Nat| match nat.translation {
+            Translation::None => nat,
+            Translation::Modelled | Translation::Masquerade { .. } => {
+                let filtering = Filtering::AddressAndPortDependent;
+                Nat { translation: Translation::None, filtering, ..nat }
+            }
+        };
+        Declared::through(layers.into_iter().map(firewall))
+    }
+
     /// The same after somebody has logged in at every captive portal.
     #[must_use]
     pub fn logged_in(mut self) -> Self {
@@ -118,6 +130,13 @@ mod tests {
             Filtering::AddressAndPortDependent
         );
         assert_eq!(through(&[]), Declared::from(None));
+    }
+
+    #[test]
+    fn ipv6_meets_firewalls_only() {
+        let cone = Declared::through_ipv6(Preset::FullCone.nat());
+        assert_eq!((cone.mapping(), cone.filtering()), (None, Filtering::AddressAndPortDependent));
+        assert!(!Declared::through_ipv6(Preset::UdpBlocked.nat()).passes_udp());
     }
 
     #[test]

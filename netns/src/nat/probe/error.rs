@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 
 use super::{Observation, PATIENCE, measured::list};
 use crate::nat::stun::message::MessageError;
@@ -26,7 +26,7 @@ pub enum ProbeError {
     #[error("no answer from {destination} within {PATIENCE:?}; the routers counted {drops} drops meanwhile")]
     NoAnswer {
         /// Who was asked.
-        destination: SocketAddrV4,
+        destination: SocketAddr,
         /// By how much all drop counters rose.
         drops: u64,
     },
@@ -34,21 +34,21 @@ pub enum ProbeError {
     #[error("a request to {destination} was refused by policy after others had left")]
     Refused {
         /// Who was asked.
-        destination: SocketAddrV4,
+        destination: SocketAddr,
     },
     /// The server is not one for NAT discovery.
     #[error("{server} has no other address and port to discover a NAT with: {}", other_in_words(.other))]
     NotDiscovery {
         /// The server.
-        server: SocketAddrV4,
+        server: SocketAddr,
         /// Its OTHER-ADDRESS, where it has one: it shares the address or the port.
-        other: Option<SocketAddrV4>,
+        other: Option<SocketAddr>,
     },
     /// An answer that could not be read, or an error response.
     #[error("the answer to a request to {destination} is unusable")]
     BadAnswer {
         /// Who was asked.
-        destination: SocketAddrV4,
+        destination: SocketAddr,
         /// What is wrong with it.
         source: MessageError,
     },
@@ -56,7 +56,7 @@ pub enum ProbeError {
     #[error("an answer of {answered_by} came in from {seen}{}", in_its_words(.origin))]
     WrongSource {
         /// Who was to answer.
-        answered_by: SocketAddrV4,
+        answered_by: SocketAddr,
         /// Where the packet came from.
         seen: SocketAddr,
         /// Where the server says that it sent it from.
@@ -74,7 +74,7 @@ pub enum ProbeError {
     )]
     Unproven {
         /// From where it was sent.
-        elsewhere: SocketAddrV4,
+        elsewhere: SocketAddr,
         /// By how much the drop counter rose.
         drops: u64,
     },
@@ -82,11 +82,11 @@ pub enum ProbeError {
     #[error("an answer from {elsewhere} came in after the router had counted it as dropped")]
     Contradicted {
         /// From where it was sent.
-        elsewhere: SocketAddrV4,
+        elsewhere: SocketAddr,
     },
 }
 
-fn other_in_words(other: &Option<SocketAddrV4>) -> String {
+fn other_in_words(other: &Option<SocketAddr>) -> String {
     other.map_or("no OTHER-ADDRESS".to_owned(), |other| format!("OTHER-ADDRESS is {other}"))
 }
 

@@ -1,7 +1,7 @@
 //! What the probe found in all, and whether it is what was declared.
 
 use std::fmt;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use super::{Declared, Measured};
 
@@ -18,7 +18,7 @@ pub struct Found {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tcp {
     /// To whom.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// Whether it was made; else the routers' counters have shown that it was refused.
     pub connected: bool,
 }

@@ -1,7 +1,7 @@
 //! What the probe found about UDP: the values, their words, and whether they are what was declared.
 
 use std::fmt;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use super::{Declared, Mismatch, Ports, ports};
 use crate::nat::{Allocation, Filtering, Hairpin, Mapping};
@@ -10,9 +10,9 @@ use crate::nat::{Allocation, Filtering, Hairpin, Mapping};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation {
     /// Who was asked.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
     /// What it saw.
-    pub mapped: SocketAddrV4,
+    pub mapped: SocketAddr,
 }
 
 /// A NAT as it was measured, layers and all.
@@ -23,9 +23,9 @@ pub struct Measured {
     /// Who may send to one.
     pub filtering: Filtering,
     /// The socket that the mapping was measured with.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// Its outside address as the first destination saw it.
-    pub mapped: SocketAddrV4,
+    pub mapped: SocketAddr,
     /// Whether anything is translated at all. Without it the mapping is endpoint-independent.
     pub translated: bool,
     /// Whether the first mapping of each of the probe's two sockets has the socket's own port.
@@ -82,7 +82,7 @@ impl Measured {
         if !self.translated {
             return "no translation".to_owned();
         }
-        let mut distinct: Vec<SocketAddrV4> = self.observations.iter().map(|seen| seen.mapped).collect();
+        let mut distinct: Vec<SocketAddr> = self.observations.iter().map(|seen| seen.mapped).collect();
         distinct.sort_unstable();
         distinct.dedup();
         let (ports, destinations) = (distinct.len(), self.observations.len());
@@ -237,17 +237,17 @@ mod tests {
             mapping: Mapping::AddressAndPortDependent,
             filtering: Filtering::AddressAndPortDependent,
             preserved: false,
-            ..seen_as([4000, 4001, 4002, 4003].map(|port| SocketAddrV4::new([198, 18, 0, 2].into(), port)))
+            ..seen_as([4000, 4001, 4002, 4003].map(|port| SocketAddr::new([198, 18, 0, 2].into(), port)))
         }
     }
 
-    fn seen_as(mapped: [SocketAddrV4; 4]) -> Measured {
+    fn seen_as(mapped: [SocketAddr; 4]) -> Measured {
         let destinations = ["203.0.113.1:3478", "203.0.113.2:3478", "203.0.113.2:3479", "203.0.113.1:3479"];
         let observations = destinations.iter().zip(mapped);
         Measured {
             mapping: Mapping::EndpointIndependent,
             filtering: Filtering::AddressDependent,
-            local: SocketAddrV4::new([10, 0, 0, 2].into(), 5000),
+            local: SocketAddr::new([10, 0, 0, 2].into(), 5000),
             mapped: mapped[0],
             translated: true,
             preserved: true,

@@ -3,7 +3,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -11,45 +11,38 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::ProbeError;
-use crate::nat::stun::message::{self, Change, MessageError, Transaction};
-
-/// What an answer says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) mapped: SocketAddrV4,
-    pub(super) other: Option<SocketAddrV4>,
-}
+use crate::nat::stun::message::{self, Answer, Change, MessageError, Transaction};
 
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Question {
     transaction: Transaction,
-    pub(super) destination: SocketAddrV4,
+    pub(super) destination: SocketAddr,
     /// Who is to answer.
-    pub(super) answered_by: SocketAddrV4,
+    pub(super) answered_by: SocketAddr,
 }
 
 pub(super) struct Wire {
     socket: UdpSocket,
-    pub(super) local: SocketAddrV4,
+    pub(super) local: SocketAddr,
     unanswered: Vec<Question>,
 }
 
 impl Wire {
-    pub(super) fn open(from: Ipv4Addr) -> Result<Wire, ProbeError> {
+    pub(super) fn open(from: IpAddr) -> Result<Wire, ProbeError> {
         let open = || {
             let socket = UdpSocket::bind((from, 0))?;
             socket.set_nonblocking(true)?;
             let port = socket.local_addr()?.port();
-            Ok(Wire { socket, local: SocketAddrV4::new(from, port), unanswered: Vec::new() })
+            Ok(Wire { socket, local: SocketAddr::new(from, port), unanswered: Vec::new() })
         };
         open().map_err(|source| ProbeError::Io { doing: format!("open a socket on {from}"), source })
     }
 
     pub(super) fn ask(
         &mut self,
-        destination: SocketAddrV4,
-        answered_by: SocketAddrV4,
+        destination: SocketAddr,
+        answered_by: SocketAddr,
         change: Option<Change>,
     ) -> Result<Question, ProbeError> {
         let question = Question { transaction: new_transaction(), destination, answered_by };
@@ -77,7 +70,7 @@ impl Wire {
     }
 
     /// Sends a mark that is not a request; returns it.
-    pub(super) fn knock(&self, to: SocketAddrV4) -> Result<Transaction, ProbeError> {
+    pub(super) fn knock(&self, to: SocketAddr) -> Result<Transaction, ProbeError> {
         let mark = new_transaction();
         self.socket
             .send_to(&mark, to)
@@ -90,12 +83,10 @@ impl Wire {
         &self,
         mark: &Transaction,
         deadline: Instant,
-    ) -> Result<Option<SocketAddrV4>, ProbeError> {
+    ) -> Result<Option<SocketAddr>, ProbeError> {
         let mut datagram = [0; 2048];
         while let Some((length, source)) = self.receive(&mut datagram, deadline).map_err(listening)? {
-            if let SocketAddr::V4(source) = source
-                && datagram[..length] == mark[..]
-            {
+            if datagram[..length] == mark[..] {
                 return Ok(Some(source));
             }
         }
@@ -135,18 +126,14 @@ fn check(question: &Question, datagram: &[u8], source: SocketAddr) -> Result<Ans
     let answer =
         message::read_answer(datagram).map_err(|source| ProbeError::BadAnswer { destination, source })?;
     let origin = answer.origin;
-    let expected = SocketAddr::V4(answered_by);
-    if source != expected || origin.is_some_and(|origin| origin != expected) {
+    if source != answered_by || origin.is_some_and(|origin| origin != answered_by) {
         return Err(ProbeError::WrongSource { answered_by, seen: source, origin });
     }
-    let v4 = |address| match address {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => {
-            let source = MessageError::OtherFamily(address);
-            Err(ProbeError::BadAnswer { destination, source })
-        }
-    };
-    Ok(Answer { mapped: v4(answer.mapped)?, other: answer.other.map(v4).transpose()? })
+    let addresses = [Some(answer.mapped), answer.other];
+    match addresses.into_iter().flatten().find(|address| address.is_ipv4() != destination.is_ipv4()) {
+        Some(other) => Err(ProbeError::BadAnswer { destination, source: MessageError::OtherFamily(other) }),
+        None => Ok(answer),
+    }
 }
 
 /// Unique is enough: the network is ours.

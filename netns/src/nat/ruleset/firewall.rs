@@ -86,7 +86,7 @@ impl Firewall<'_> {
         rules
     }
 
-    /// A flow lives four minutes while its session opens or closes, and 2 hours 4 minutes in between (RFC 6092 REC-34).
+    /// A flow lives four minutes while its session opens or closes, and 2 hours 4 minutes in between (RFC 5382 REQ-5).
     /// One that several sessions share is never shortened: which of them still live, nobody counts.
     fn tcp_out(&self) -> Vec<Vec<Expr>> {
         let when =

@@ -24,7 +24,7 @@ use super::packet::{DESTINATION, ICMP, IP_CHECKSUM, SCRATCH, SOURCE, TCP, UDP, i
 use super::{
     COUNTERS, EXHAUSTED, FILTER, FILTERED, MAPPINGS, RAW, UNTRANSLATABLE, chain, growing, policy, then,
 };
-use crate::nat::{Allocation, Filtering, Hairpin, Nat, Pooling};
+use crate::nat::{Allocation, Filtering, Hairpin, Nat, OnDrop, Pooling};
 use crate::netlink::nftables::{Chain, Checksum, Expr, Family, Hook, Meta, Set, Table, Verdict};
 use flow::Flow;
 
@@ -43,9 +43,11 @@ pub(super) fn table(nat: &Nat, outsides: &[Ipv4Addr], outside_link: u32, inside:
         rules.forward(),
         rules.forward_again(),
         chain("leave", rules.leave()),
-        policy::rejections(),
     ];
     chains.extend(policy::egress(nat));
+    if nat.on_drop == OnDrop::Reject {
+        chains.push(policy::rejections());
+    }
     chains.extend(rules.gate());
     chains.extend(rules.known());
     chains.extend(rules.turn());
@@ -82,6 +84,7 @@ impl Rules<'_> {
         sets.extend(self.search_sets());
         sets.extend(self.session_sets());
         sets.extend(self.pool_sets());
+        sets.extend(self.icmp_sets());
         sets
     }
 

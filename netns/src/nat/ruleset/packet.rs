@@ -35,11 +35,12 @@ const TCP_FLAGS: Field = Field { base: Base::Transport, offset: 13, length: 1 };
 pub(super) const FIN: u8 = 0x01;
 pub(super) const SYN: u8 = 0x02;
 pub(super) const RST: u8 = 0x04;
-const ICMP_TYPE: Field = Field { base: Base::Transport, offset: 0, length: 1 };
+pub(super) const ICMP_TYPE: Field = Field { base: Base::Transport, offset: 0, length: 1 };
 pub(super) const ICMP_CHECKSUM: u32 = 2;
 pub(super) const ECHO_IDENTIFIER: Field = Field { base: Base::Transport, offset: 4, length: 2 };
 pub(super) const ECHO_REPLY: u8 = 0;
 pub(super) const ECHO_REQUEST: u8 = 8;
+pub(super) const REDIRECT: u8 = 5;
 /// Destination unreachable, time exceeded, parameter problem (RFC 5508 section 4).
 pub(super) const ICMP_ERRORS: [u8; 3] = [3, 11, 12];
 

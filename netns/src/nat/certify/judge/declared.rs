@@ -9,7 +9,10 @@ pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
     if number == 9 {
         return Ruling::of(&facts.egress, |seen| egress(said, seen));
     }
-    let Some(udp) = &facts.udp else { return Ruling::not_applicable("no UDP leaves") };
+    if number == 12 {
+        return ipv6(said, facts);
+    }
+    let Some(udp) = &facts.udp else { return Ruling::not_applicable(said.without_udp()) };
     match number {
         1 => Ruling::of(&udp.mapping, |seen| {
             let found = if seen.is_some() { "translated" } else { "not translated" };
@@ -68,6 +71,20 @@ fn lifetime(said: &Said<'_>, udp: &facts::Udp) -> Ruling {
         };
         Held::as_said(seen.ends && is_reported, found)
     })
+}
+
+fn ipv6(said: &Said<'_>, facts: &Facts) -> Ruling {
+    match (said.0.family.has_v6(), &facts.ipv6) {
+        (false, None) => Ruling::not_applicable("it has no IPv6"),
+        (false, Some(_)) => Held::as_said(false, "it has IPv6".to_owned()).into(),
+        (true, None) => Held::as_said(false, "it has no IPv6".to_owned()).into(),
+        (true, Some(seen)) => Ruling::of(seen, |seen| {
+            let translated = if seen.untranslated { "not translated" } else { "translated" };
+            let opens = if seen.opens { "" } else { ", not for whom a host has sent to" };
+            let found = format!("{translated}, {} filtering{opens}", seen.filtering);
+            Held::as_said(seen.untranslated && seen.opens && seen.filtering == said.filtering_v6(), found)
+        }),
+    }
 }
 
 fn egress(said: &Said<'_>, seen: &facts::Egress) -> Held {

@@ -59,13 +59,13 @@ pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
             let found = if turned { "a neighbour's error comes back" } else { "it does not come back" };
             Held { meets: turned, as_said: true, found: found.to_owned() }
         }),
-        _ => out_of_ports(facts),
+        _ => out_of_ports(said, facts),
     }
 }
 
 /// A SHOULD that no declaration speaks of.
-fn out_of_ports(facts: &Facts) -> Ruling {
-    let Some(udp) = &facts.udp else { return Ruling::not_applicable("no UDP leaves") };
+fn out_of_ports(said: &Said<'_>, facts: &Facts) -> Ruling {
+    let Some(udp) = &facts.udp else { return Ruling::not_applicable(said.without_udp()) };
     Ruling::of(&udp.exhaustion, |seen| Held {
         meets: seen.told,
         as_said: true,

@@ -39,6 +39,19 @@ impl Said<'_> {
         self.0.filtering
     }
 
+    /// What is a router with translation to IPv4 filters IPv6 as strictly as there is (RFC 6092).
+    pub(super) fn filtering_v6(&self) -> Filtering {
+        match self.0.translation {
+            Translation::None => self.0.filtering,
+            Translation::Modelled | Translation::Masquerade { .. } => Filtering::AddressAndPortDependent,
+        }
+    }
+
+    /// Why nothing of UDP was seen.
+    pub(super) fn without_udp(&self) -> &'static str {
+        if self.0.family.has_v4() { "no UDP leaves" } else { "it has IPv6 only" }
+    }
+
     pub(super) fn hairpin(&self) -> Hairpin {
         if self.is_linux() { Hairpin::Off } else { self.0.hairpin }
     }

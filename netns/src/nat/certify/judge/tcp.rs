@@ -2,8 +2,8 @@
 
 use super::said::{ESTABLISHED, Said, TRANSITORY, is_at_least, is_timer};
 use super::{Held, Ruling, udp};
+use crate::nat::Egress;
 use crate::nat::certify::facts::{Fact, Facts, Tcp};
-use crate::nat::{Egress, Hairpin};
 
 pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
     let Some(tcp) = &facts.tcp else { return Ruling::not_applicable("no TCP leaves") };
@@ -35,12 +35,10 @@ pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
         }
         1 => Ruling::of(&tcp.mapping, |&seen| udp::mapping(said, seen)),
         7 => Ruling::of(&tcp.collision, |seen| udp::overloading(said, seen)),
-        _ => Ruling::of(&tcp.hairpin, |&turned| Held {
-            meets: turned,
-            // A neighbour's outside port is none that `https-only` lets pass.
-            as_said: turned == (said.hairpin() != Hairpin::Off && said.0.egress != Egress::HttpsOnly),
-            found: if turned { "two hosts inside meet" } else { "no hairpin" }.to_owned(),
-        }),
+        _ if said.0.egress == Egress::HttpsOnly => {
+            Ruling::not_applicable("no neighbour's port is one that it lets pass")
+        }
+        _ => Ruling::of(&tcp.hairpin, |&seen| udp::hairpin(said, seen)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::nat::{Allocation, Filtering, Hairpin, Mapping, Pooling};
 const TWO_MINUTES: Duration = Duration::from_secs(120);
 
 pub(super) fn rule(number: u8, said: &Said<'_>, facts: &Facts) -> Ruling {
-    let Some(udp) = &facts.udp else { return Ruling::not_applicable("no UDP leaves") };
+    let Some(udp) = &facts.udp else { return Ruling::not_applicable(said.without_udp()) };
     match number {
         5 => Ruling::of(&udp.reported, |&left| Held {
             meets: is_at_least(left, TWO_MINUTES),

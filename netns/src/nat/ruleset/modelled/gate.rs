@@ -56,15 +56,18 @@ impl Rules<'_> {
 
     /// A FIN or RST that is admitted: its session closes, and with it a mapping that no other one shares. It goes on.
     fn closes(&self) -> Vec<Vec<Expr>> {
-        let admitted = || [inbound_session(), self.admit()].concat();
-        let mut session = admitted();
-        session.push(update(CLOSING, PROTOCOL_AGAIN, TCP_TRANSITORY));
-        let mut mapping = admitted();
-        if self.sessions_share() {
-            mapping.push(Expr::NotIn(SHARED, PROTOCOL_AGAIN));
+        let mut session = [inbound_session(), self.admit()].concat();
+        let mut mapping = session.clone();
+        let closing = update(CLOSING, PROTOCOL_AGAIN, TCP_TRANSITORY);
+        let both =
+            [vec![Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL)], self.refresh(TCP_TRANSITORY)].concat();
+        session.push(closing);
+        if !self.sessions_share() {
+            session.extend(both);
+            return vec![session];
         }
-        mapping.push(Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL));
-        mapping.extend(self.refresh(TCP_TRANSITORY));
+        mapping.push(Expr::NotIn(SHARED, PROTOCOL_AGAIN));
+        mapping.extend(both);
         vec![session, mapping]
     }
 

@@ -2,38 +2,42 @@
 //! the other side, and neither makes, refreshes nor ends a mapping (RFC 5508 section 4, RFC 4787 REQ-12).
 
 use super::super::packet::{
-    DESTINATION, ECHO_IDENTIFIER, ECHO_REPLY, ECHO_REQUEST, ICMP, ICMP_CHECKSUM, ICMP_ERRORS, INSIDE,
-    INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN, QUOTED_DESTINATION,
+    DESTINATION, ECHO_IDENTIFIER, ECHO_REPLY, ECHO_REQUEST, ICMP, ICMP_CHECKSUM, ICMP_ERRORS, ICMP_TYPE,
+    INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN, QUOTED_DESTINATION,
     QUOTED_DESTINATION_PORT, QUOTED_ECHO_IDENTIFIER, QUOTED_IP_CHECKSUM, QUOTED_LENGTH, QUOTED_PROTOCOL,
-    QUOTED_SOURCE, QUOTED_SOURCE_PORT, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TARGET, TARGET_PORT, TO,
-    TO_PORT, is_icmp, is_protocol,
+    QUOTED_SOURCE, QUOTED_SOURCE_PORT, REDIRECT, REMOTE, REMOTE_PORT, SCRATCH, SOURCE, TARGET, TARGET_PORT,
+    TO, TO_PORT, is_icmp, is_protocol,
 };
 use super::{FILTERED, HEARD, MAPPINGS, REVERSE, Rules, UNTRANSLATABLE, chain, then};
 use crate::nat::Hairpin;
-use crate::netlink::nftables::{Chain, Checksum, Expr, Field, Hook, Meta, Register, Verdict};
+use crate::netlink::nftables::{Chain, Checksum, Expr, Field, Hook, Meta, Register, Set, Verdict};
+
+/// The types of ICMP messages that are errors.
+const ERRORS: &str = "errors";
 
 impl Rules<'_> {
     pub(super) fn icmp(&self) -> Vec<Chain> {
-        let mut own = self.to_outside();
-        own.extend(is_protocol(ICMP));
+        // The router itself complains about a packet whose destination it has rewritten already.
+        let own = [self.to_outside(), is_protocol(ICMP), is_error()].concat();
+        // Of a packet that turns round the kernel thinks that it went a roundabout way, and says so.
+        let redirect = [is_protocol(ICMP), is_icmp(REDIRECT)].concat();
         vec![
             chain("icmp-in", self.icmp_in()),
             chain("icmp-out", self.icmp_out()),
             chain("icmp-turn", self.icmp_turn()),
             chain("error-in", self.error_in()),
             chain("error-out", self.error_out()),
-            // The router itself complains about a packet whose destination it has rewritten already.
-            chain(
-                "error-own",
-                self.errors_about_inbound().into_iter().map(|rule| then(rule, Verdict::Accept)).collect(),
-            ),
             Chain {
                 name: "output",
                 hook: Some(Hook::Output(0)),
-                rules: vec![then(own, Verdict::Goto("icmp-own"))],
+                rules: vec![then(redirect, Verdict::Drop), then(own, Verdict::Goto("error-out"))],
             },
-            chain("icmp-own", errors_go_to("error-own").collect()),
         ]
+    }
+
+    pub(super) fn icmp_sets(&self) -> [Set; 1] {
+        let constant = ICMP_ERRORS.map(|kind| (vec![kind, 0, 0, 0], Vec::new())).to_vec();
+        [Set { name: ERRORS, key: 4, value: None, lifetime: None, constant }]
     }
 
     /// From outside: the reply to an echo of ours, or an error about a packet of ours.
@@ -53,7 +57,7 @@ impl Rules<'_> {
             Expr::Verdict(Verdict::Accept),
         ]);
         let mut rules = vec![reply];
-        rules.extend(errors_go_to("error-in"));
+        rules.push(then(is_error(), Verdict::Goto("error-in")));
         rules.push(self.refuse(FILTERED));
         rules
     }
@@ -64,7 +68,7 @@ impl Rules<'_> {
             then(is_icmp(ECHO_REQUEST), Verdict::Jump("known-echo")),
             then(is_icmp(ECHO_REQUEST), Verdict::Goto("search-echo")),
         ];
-        rules.extend(errors_go_to("error-out"));
+        rules.push(then(is_error(), Verdict::Jump("error-out")));
         rules.push(self.refuse(UNTRANSLATABLE));
         rules
     }
@@ -75,7 +79,7 @@ impl Rules<'_> {
         let mut rules = Vec::new();
         if self.nat.hairpin == Hairpin::External {
             for map in self.inbound_ports() {
-                let mut rule = quotes_a_plain_header().to_vec();
+                let mut rule = [is_error(), quotes_a_plain_header().to_vec()].concat();
                 rule.extend([
                     Expr::Load(QUOTED_PROTOCOL, PROTOCOL_AGAIN),
                     Expr::IsNot(PROTOCOL_AGAIN, vec![ICMP]),
@@ -96,7 +100,7 @@ impl Rules<'_> {
                     Expr::Write(DESTINATION, TARGET, Checksum::At(IP_CHECKSUM)),
                     Expr::Verdict(Verdict::Accept),
                 ]);
-                rules.extend(ICMP_ERRORS.map(|kind| [is_icmp(kind), rule.clone()].concat()));
+                rules.push(rule);
             }
         }
         rules.push(vec![Expr::Verdict(Verdict::Accept)]);
@@ -154,18 +158,13 @@ impl Rules<'_> {
         ports.chain([echo]).collect()
     }
 
-    /// An inside host complains about a packet that reached it.
+    /// Somebody on this side complains about a packet that came in: it leaves, or comes back untranslated.
     fn error_out(&self) -> Vec<Vec<Expr>> {
-        let mut rules: Vec<Vec<Expr>> = self
-            .errors_about_inbound()
-            .into_iter()
-            .map(|mut rule| {
-                rule.push(Expr::Write(SOURCE, OUTSIDE, Checksum::At(IP_CHECKSUM)));
-                then(rule, Verdict::Accept)
-            })
-            .collect();
-        rules.push(self.refuse(UNTRANSLATABLE));
-        rules
+        let leaves = |mut rule: Vec<Expr>| {
+            rule.push(Expr::Write(SOURCE, OUTSIDE, Checksum::At(IP_CHECKSUM)));
+            then(rule, Verdict::Accept)
+        };
+        self.errors_about_inbound().into_iter().map(leaves).collect()
     }
 }
 
@@ -178,8 +177,8 @@ fn quote(address: Field, from: Register, port: Field, from_port: Register) -> [E
     ]
 }
 
-fn errors_go_to(chain: &'static str) -> impl Iterator<Item = Vec<Expr>> {
-    ICMP_ERRORS.into_iter().map(move |kind| then(is_icmp(kind), Verdict::Goto(chain)))
+fn is_error() -> Vec<Expr> {
+    vec![Expr::Load(ICMP_TYPE, SCRATCH), Expr::In(ERRORS, SCRATCH)]
 }
 
 fn quotes_a_plain_header() -> [Expr; 2] {

@@ -58,7 +58,8 @@ impl Rules<'_> {
         again.push(self.refuse(EXHAUSTED));
         vec![
             chain("known-udp", vec![self.refreshed(Flow::Ports, self.nat.timeout, Way::Out)]),
-            chain("known-tcp", self.known_tcp(Way::Out)),
+            chain("known-tcp", self.known_tcp()),
+            chain("session", self.session()),
             chain("known-echo", vec![echo]),
             chain("leave-again", again),
         ]
@@ -69,10 +70,14 @@ impl Rules<'_> {
         if self.nat.hairpin == Hairpin::Off {
             return Vec::new();
         }
+        let turn_tcp = vec![
+            vec![Expr::Verdict(Verdict::Jump("session"))],
+            [self.known_flow(Flow::Ports), end(Flow::Ports, Way::Round)].concat(),
+        ];
         vec![
             chain("turn", vec![self.turned(), self.refuse(FILTERED)]),
             chain("turn-udp", vec![self.refreshed(Flow::Ports, self.nat.timeout, Way::Round)]),
-            chain("turn-tcp", self.known_tcp(Way::Round)),
+            chain("turn-tcp", turn_tcp),
         ]
     }
 
@@ -89,15 +94,29 @@ impl Rules<'_> {
         rule
     }
 
-    fn known_tcp(&self, way: Way) -> Vec<Vec<Expr>> {
+    /// Data of an open session first: it is most of what there is.
+    fn known_tcp(&self) -> Vec<Vec<Expr>> {
+        vec![
+            [self.open_session(), end(Flow::Ports, Way::Out)].concat(),
+            vec![Expr::Verdict(Verdict::Jump("session"))],
+            [self.known_flow(Flow::Ports), end(Flow::Ports, Way::Out)].concat(),
+        ]
+    }
+
+    /// Holds for data of a session that is open; refreshes it.
+    fn open_session(&self) -> Vec<Expr> {
+        let mut steps = [flags_none(FIN | SYN | RST), self.known_session()].concat();
+        steps.push(Expr::NotIn(CLOSING, PROTOCOL_AGAIN));
+        steps.extend(self.refresh(TCP_ESTABLISHED));
+        steps
+    }
+
+    /// The state of a session that has a mapping, and what it means to the mapping.
+    fn session(&self) -> Vec<Vec<Expr>> {
         let when = |condition: Vec<Expr>, steps: Vec<Expr>| [condition, self.known_session(), steps].concat();
-        let lives = |lifetime| [self.refresh(lifetime), end(Flow::Ports, way)].concat();
-        let mut alone = vec![];
+        let mut alone = Vec::new();
         let mut rules = vec![
-            when(
-                flags_none(FIN | SYN | RST),
-                [vec![Expr::NotIn(CLOSING, PROTOCOL_AGAIN)], lives(TCP_ESTABLISHED)].concat(),
-            ),
+            then(self.open_session(), Verdict::Return),
             when(flags_any(SYN), vec![Expr::Delete { set: CLOSING, key: PROTOCOL_AGAIN }]),
         ];
         if self.sessions_share() {
@@ -109,14 +128,14 @@ impl Rules<'_> {
             ];
             rules.push(when(flags_any(SYN), another));
         }
-        rules.push(when(flags_any(FIN | RST), vec![update(CLOSING, PROTOCOL_AGAIN, TCP_TRANSITORY)]));
         // Data after a FIN keeps the session where it is.
-        let still_closing =
-            vec![Expr::In(CLOSING, PROTOCOL_AGAIN), update(CLOSING, PROTOCOL_AGAIN, TCP_TRANSITORY)];
-        rules.push(when(flags_none(FIN | SYN | RST), still_closing));
-        rules.push(when(Vec::new(), [alone, lives(TCP_TRANSITORY)].concat()));
+        let still_closing = vec![Expr::In(CLOSING, PROTOCOL_AGAIN)];
+        let closing = || vec![update(CLOSING, PROTOCOL_AGAIN, TCP_TRANSITORY)];
+        rules.push(when(flags_any(FIN | RST), closing()));
+        rules.push(when(flags_none(FIN | SYN | RST), [still_closing, closing()].concat()));
+        rules.push(then(when(Vec::new(), [alone, self.refresh(TCP_TRANSITORY)].concat()), Verdict::Return));
         if self.sessions_share() {
-            rules.push(when(Vec::new(), lives(TCP_ESTABLISHED)));
+            rules.push(when(Vec::new(), self.refresh(TCP_ESTABLISHED)));
         }
         rules
     }

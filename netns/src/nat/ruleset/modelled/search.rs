@@ -18,11 +18,14 @@ const SAME: &str = "same";
 /// Outside ports that are handed out: never a well-known one unless it is preserved.
 pub(super) const FIRST_PORT: u32 = 1024;
 const PORTS: u32 = 0x1_0000 - FIRST_PORT;
-/// With one port in eight taken, eight misses in a row are one in 16 million.
-const RANDOM_TRIES: usize = 8;
+/// With one port in eight taken, four misses in a row are one in 4,096.
+const RANDOM_TRIES: u32 = 4;
 /// So many ports in order are tried after that; the next packet's search goes on where this one ended. Beyond it a packet
 /// would hold up its CPU for longer than a lab should.
-const TRIES_IN_ORDER: u32 = 512;
+const TRIES_IN_ORDER: u32 = 256;
+/// Of echoes there are never so many that more tries are needed, of either kind; in a block, that is small, eight times as
+/// many in order.
+const ECHO_TRIES: u32 = 8;
 
 /// The chains of a search.
 struct Names {
@@ -67,20 +70,31 @@ impl Rules<'_> {
             preserved.push(Expr::Load(flow.own_port(), OUTSIDE_PORT));
             rules.push(self.tried(flow, preserved));
         }
-        if self.nat.allocation != Allocation::Sequential {
+        let (random, in_order) = self.tries(flow);
+        if random > 0 {
             chains.push(chain(names.random, vec![self.tried(flow, self.candidate(Generator::Random))]));
-            rules.extend(std::iter::repeat_n(jump(names.random), RANDOM_TRIES));
+            rules.extend(repeated(&mut chains, names.random, random, &[], &[]));
         }
-        chains.push(chain(names.next, vec![self.tried(flow, self.candidate(Generator::InOrder))]));
-        // All ports of a block, twice: another CPU may take every other turn.
-        let tries = match self.nat.allocation {
-            Allocation::Blocks { size, .. } => 2 * u32::from(size),
-            Allocation::Preserve | Allocation::Random | Allocation::Sequential => TRIES_IN_ORDER,
-        };
-        rules.extend(repeated(&mut chains, names.next, tries, &names.scans, &[]));
+        if in_order > 0 {
+            chains.push(chain(names.next, vec![self.tried(flow, self.candidate(Generator::InOrder))]));
+            rules.extend(repeated(&mut chains, names.next, in_order, &names.scans, &[]));
+        }
         rules.push(self.refuse(EXHAUSTED));
         chains.push(chain(names.search, rules));
         chains
+    }
+
+    /// How many ports are tried at random, and then in order.
+    const fn tries(&self, flow: Flow) -> (u32, u32) {
+        match (self.nat.allocation, flow) {
+            // All ports of a block, twice: another CPU may take every other turn.
+            (Allocation::Blocks { size, .. }, Flow::Ports) => (RANDOM_TRIES, 2 * size as u32),
+            (Allocation::Blocks { .. }, Flow::Echo) => (ECHO_TRIES, 8 * ECHO_TRIES),
+            (Allocation::Sequential, Flow::Ports) => (0, TRIES_IN_ORDER),
+            (Allocation::Sequential, Flow::Echo) => (0, ECHO_TRIES),
+            (Allocation::Preserve | Allocation::Random, Flow::Ports) => (RANDOM_TRIES, TRIES_IN_ORDER),
+            (Allocation::Preserve | Allocation::Random, Flow::Echo) => (ECHO_TRIES, 0),
+        }
     }
 
     /// The rule that tries one port.
