@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy allows it only inside test functions, and this is all test")]
 
 use std::fs;
+use std::io::{self, Write};
 use std::net::SocketAddrV4;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -33,7 +34,8 @@ fn our_probe_finds_with_coturn_what_it_finds_with_our_own_server() {
         .status()
         .is_err()
     {
-        eprintln!("skipped: our probe against coturn: no turnserver (apt-get install coturn)");
+        // Past the test harness, which shows nothing of tests that pass.
+        writeln!(io::stderr(), "skipped: our probe against coturn (apt-get install coturn)").unwrap();
         return;
     }
     let presets = Preset::ALL.into_iter().filter_map(Preset::nat);

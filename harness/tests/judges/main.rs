@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests may panic like a test")]
 
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use rstest::rstest;
@@ -52,9 +53,7 @@ fn coturn_sees_behind_our_nats_what_they_are_called(
 ) {
     let found = Command::new("turnutils_natdiscovery").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if found.is_err() {
-        return eprintln!(
-            "skipped: coturn's judgement of {nat}: no turnutils_natdiscovery (apt-get install coturn)"
-        );
+        return skip(&format!("coturn's judgement of {nat} (apt-get install coturn)"));
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("judged.yaml");
@@ -71,7 +70,7 @@ fn coturn_sees_behind_our_nats_what_they_are_called(
     let Output { status, stdout, stderr } = command.current_dir(ROOT).output().unwrap();
     let (said, errors) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     if status.code() == Some(6) {
-        return eprintln!("skipped: coturn's judgement of {nat}: {errors}");
+        return skip(&format!("coturn's judgement of {nat}: {errors}"));
     }
     let (first, second) =
         said.split_once("Filtering Behavior Discovery").unwrap_or_else(|| panic!("{said}\n{errors}"));
@@ -82,6 +81,11 @@ fn coturn_sees_behind_our_nats_what_they_are_called(
         _ => "NAT with Address and Port Dependent Filtering!",
     };
     assert!(second.contains(words), "{words} is not in {second}");
+}
+
+/// Past the test harness, which shows nothing of tests that pass.
+fn skip(what: &str) {
+    writeln!(std::io::stderr(), "skipped: {what}").unwrap();
 }
 
 /// From what each place saw of coturn's socket. Its own words tell address-dependent from address-and-port-dependent
