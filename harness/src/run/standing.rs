@@ -73,6 +73,11 @@ impl Standing {
         self.doors.stun[0]
     }
 
+    /// The first address and port of the STUN server for IPv6, where the lab has that.
+    pub(super) fn stun_v6(&self) -> Option<SocketAddr> {
+        self.doors.stun.iter().map(|[first, _]| *first).find(SocketAddr::is_ipv6)
+    }
+
     /// The URL of the signaling server.
     pub fn signaling(&self) -> String {
         format!("ws://{}", self.doors.signaling[0])

@@ -163,6 +163,10 @@ transfer:
         row.sessions.iter().map(|session| (session.path.as_str(), session.via.as_deref())).collect();
     let direct = |via| ("direct", Some(via));
     assert_eq!(found, [direct("host"), direct("host"), direct("prflx"), ("none", None)]);
+    let measured = |peer: &str| row.observed.peers[peer].measured.clone().unwrap();
+    assert_eq!(measured("alice"), "IPv6 not translated, filtered");
+    assert!(measured("bob").ends_with("IPv6 not translated, filtered"), "{}", measured("bob"));
+    assert!(measured("carol").ends_with("IPv6 not translated, not filtered"), "{}", measured("carol"));
     let (own, other) = row.observed.session("alice", "bob").and_then(|seen| seen.selected.as_ref()).unwrap();
     assert!(own.address.contains(':') && other.address.contains(':'));
 }

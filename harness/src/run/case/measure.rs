@@ -1,6 +1,9 @@
 //! Every router is measured before it is used: alone, from directly behind it, and every peer through all its layers.
 //! Then all of them are rebooted, so that the case starts on virgin ones.
 
+mod ipv6;
+
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -16,13 +19,17 @@ use crate::run::event::LabEvent;
 use crate::run::outcome::Stage;
 use crate::run::standing::{self, SIGNALING_PORTS, STUN_PORTS, Standing};
 use crate::scenario::{Case, CasePeer, CaseRouter};
+use ipv6::Ipv6Access;
 
 /// What one measurement came to.
 struct Finding {
     /// The peer, or the router that was measured alone.
     of: String,
     declared: String,
-    found: Found,
+    /// What was found, in words.
+    measured: String,
+    /// The address that the world sees.
+    outside: Option<String>,
     mismatch: Option<String>,
     /// The addresses of the outermost router that translates, where there are several.
     pool: Vec<String>,
@@ -46,13 +53,8 @@ impl CaseRun {
         for tree in measuring {
             for finding in joined(tree.await)?? {
                 mismatch = mismatch.or(finding.mismatch);
-                let mapped = finding.found.udp.as_ref().map(|udp| udp.mapped.ip().to_string());
-                let event = LabEvent::Measured {
-                    declared: finding.declared,
-                    outside: mapped,
-                    pool: finding.pool,
-                    measured: finding.found.to_string(),
-                };
+                let Finding { declared, measured, outside, pool, .. } = finding;
+                let event = LabEvent::Measured { declared, measured, outside, pool };
                 self.journal.lab(&finding.of, event);
             }
         }
@@ -61,11 +63,17 @@ impl CaseRun {
     }
 }
 
+fn outside(found: &Found) -> Option<String> {
+    found.udp.as_ref().map(|udp| udp.mapped.ip().to_string())
+}
+
 /// What is needed to measure.
 struct Survey {
     case: Case,
     lab: Arc<Lab>,
     stun: SocketAddrV4,
+    /// Where the lab has IPv6.
+    stun_v6: Option<SocketAddr>,
     tcp: Vec<SocketAddr>,
 }
 
@@ -80,6 +88,7 @@ impl Survey {
             case: case.clone(),
             lab: Arc::clone(&standing.lab),
             stun: SocketAddrV4::new(v4(plan::STUN)?, STUN_PORTS[0]),
+            stun_v6: standing.stun_v6(),
             tcp: SIGNALING_PORTS.map(|port| SocketAddr::from((signaling, port))).into(),
         })
     }
@@ -162,12 +171,67 @@ impl Survey {
     }
 
     fn measure_peer(&self, peer: &CasePeer, layers: &[&CaseRouter]) -> Result<Option<Finding>, Broken> {
-        let Some(from) = self.address(&peer.name)? else { return Ok(None) };
         let declared = Declared::through(layers.iter().map(|router| router.nat)).logged_in();
         let labels: Vec<&str> = layers.iter().map(|router| router.label.as_str()).collect();
         let label = if labels.is_empty() { peer.nat.label.clone() } else { labels.join(" behind ") };
-        let questions = self.questions(layers, true);
-        self.ask(&peer.name, &label, &peer.name, from, self.stun, layers, &declared, &questions).map(Some)
+        let ipv4 = match self.address(&peer.name)? {
+            Some(from) => {
+                let questions = self.questions(layers, true);
+                let place = &peer.name;
+                Some(self.ask(&peer.name, &label, place, from, self.stun, layers, &declared, &questions)?)
+            }
+            None => None,
+        };
+        let Some((words, mismatch)) = self.measure_ipv6(peer, &label, layers, &declared)? else {
+            return Ok(ipv4);
+        };
+        let finding = ipv4.map_or_else(
+            || Finding {
+                of: peer.name.clone(),
+                declared: label,
+                measured: words.to_owned(),
+                outside: None,
+                mismatch: mismatch.clone(),
+                pool: Vec::new(),
+            },
+            |ipv4| Finding {
+                measured: format!("{}, {words}", ipv4.measured),
+                mismatch: ipv4.mismatch.or(mismatch.clone()),
+                ..ipv4
+            },
+        );
+        Ok(Some(finding))
+    }
+
+    /// What IPv6 meets, in words, and how that is not what was declared; `None` where a peer has no IPv6.
+    fn measure_ipv6(
+        &self,
+        peer: &CasePeer,
+        label: &str,
+        layers: &[&CaseRouter],
+        declared: &Declared,
+    ) -> Result<Option<(&'static str, Option<String>)>, Broken> {
+        let node = standing::node(&self.lab, &peer.name)?;
+        let (Some(&own), Some(server)) = (node.addresses_v6().first(), self.stun_v6) else { return Ok(None) };
+        let routers = layers.iter().map(|router| self.router(&router.name)).collect::<Result<Vec<_>, _>>()?;
+        let mut drops = || {
+            let drops = routers.iter().map(|router| router.drops()).sum::<Result<Drops, _>>();
+            drops.map_err(io::Error::other)
+        };
+        let found = node.within(|| ipv6::measure(own, server, &mut drops))?;
+        let found = found.map_err(|error| Broken {
+            stage: Stage::Nat,
+            message: format!("the IPv6 of {label} of {} could not be measured: {error}", peer.name),
+        })?;
+        let meant = match declared.passes_udp() {
+            true => Ipv6Access::Untranslated { filtered: !layers.is_empty() },
+            false => Ipv6Access::Refused,
+        };
+        let mismatch = (found != meant).then(|| {
+            let (name, meant, found) = (&peer.name, meant.words(), found.words());
+            format!("{label} of {name} is not what it is called: declared {meant}, measured {found}")
+        });
+        Ok(Some((found.words(), mismatch)))
     }
 
     /// How ports are chosen and what becomes of hairpins is asked where it is more than what every preset has.
@@ -217,7 +281,8 @@ impl Survey {
         let outermost = outermost.filter(|&at| layers[at].nat.addresses > 1);
         let pool = outermost.map_or(&[][..], |at| routers[at].outsides());
         let pool = pool.iter().map(ToString::to_string).collect();
-        Ok(Finding { of: of.to_owned(), declared: label.to_owned(), found, mismatch, pool })
+        let (measured, outside) = (found.to_string(), outside(&found));
+        Ok(Finding { of: of.to_owned(), declared: label.to_owned(), measured, outside, mismatch, pool })
     }
 
     fn router(&self, name: &str) -> Result<&Router, Broken> {
