@@ -100,7 +100,8 @@ fn start(
     for (place, netfilter) in starting {
         if let Kind::Router(router) = place.kind {
             let nat = topology.routers[router].nat;
-            routers.insert(place.name.clone(), Router::start(nat, place, netfilter)?);
+            routers
+                .insert(place.name.clone(), Router::start(nat, place, netfilter, topology.counts_packets)?);
         }
     }
     Ok(routers)

@@ -65,6 +65,8 @@ pub struct Topology {
     pub lans: Vec<Lan>,
     /// Hosts.
     pub hosts: Vec<Host>,
+    /// Whether the routers count the packets of each mapping. It costs a little of every packet.
+    pub counts_packets: bool,
 }
 
 impl Topology {
@@ -105,6 +107,13 @@ impl Topology {
     pub fn server(mut self, name: &str, addresses: u8) -> Self {
         let (name, uplink) = (name.to_owned(), Uplink::Internet);
         self.hosts.push(Host { name, uplink, addresses, server: true, family: Family::Ipv4 });
+        self
+    }
+
+    /// Makes every router count the packets of each mapping, and returns the topology.
+    #[must_use]
+    pub fn counting_packets(mut self) -> Self {
+        self.counts_packets = true;
         self
     }
 

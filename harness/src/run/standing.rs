@@ -8,6 +8,7 @@ use std::sync::Arc;
 use netns::lab::Lab;
 use netns::nat::Egress;
 use netns::node::Node;
+use netns::topology::Topology;
 
 use super::broken::{Broken, blocking};
 use super::orders::Servers;
@@ -34,15 +35,19 @@ pub struct Standing {
 
 /// Builds the lab of a case.
 pub(super) async fn build(case: &Case) -> Result<Arc<Lab>, Broken> {
-    let topology = plan::topology(case);
+    build_as(plan::topology(case)).await
+}
+
+async fn build_as(topology: Topology) -> Result<Arc<Lab>, Broken> {
     Ok(Arc::new(blocking(move || Lab::build(&topology)).await??))
 }
 
 impl Standing {
-    /// Builds the lab of a case and starts its servers, whose logs nobody wants.
+    /// Builds the lab of a case to be looked into, and starts its servers, whose logs nobody wants.
     pub async fn raise(case: &Case) -> Result<Standing, Broken> {
         let nowhere = Path::new("/dev/null");
-        Standing::in_lab(build(case).await?, nowhere, nowhere).await
+        let lab = build_as(plan::topology(case).counting_packets()).await?;
+        Standing::in_lab(lab, nowhere, nowhere).await
     }
 
     /// Starts the servers of a lab; returns when all listen.

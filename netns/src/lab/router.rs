@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::address::{OUTWARD, Place};
 use crate::error::Error;
+use crate::nat::ruleset::count::PACKETS;
 use crate::nat::ruleset::firewall;
 use crate::nat::ruleset::masquerade::{self, UdpTimers};
 use crate::nat::table::MappingTable;
@@ -59,7 +60,12 @@ impl Sum for Drops {
 
 impl Router {
     /// Installs the rules of a router by a socket of its namespace.
-    pub(crate) fn start(nat: Nat, place: &Place, netfilter: Socket) -> Result<Self, Error> {
+    pub(crate) fn start(
+        nat: Nat,
+        place: &Place,
+        netfilter: Socket,
+        counts_packets: bool,
+    ) -> Result<Self, Error> {
         let v4 = |addresses: &[IpAddr]| {
             let v4 = addresses.iter().filter_map(|address| match address {
                 IpAddr::V4(address) => Some(*address),
@@ -69,7 +75,7 @@ impl Router {
         };
         let outsides = v4(&place.addresses);
         let inside = v4(&place.gateways).first().copied();
-        let tables = ruleset::rules(&nat, &outsides, OUTWARD, inside)?;
+        let tables = ruleset::rules(&nat, &outsides, OUTWARD, inside, counts_packets)?;
         nftables::install(&netfilter, &tables)?;
         let udp_timers = Mutex::new(UdpTimers::LINUX);
         Ok(Router { nat, outsides, netfilter, tables, udp_timers })
@@ -136,9 +142,11 @@ impl Router {
         for table in &self.tables {
             let family = table.family;
             let elements = |set| nftables::elements(&self.netfilter, table, set);
+            let is_counting = table.sets.iter().any(|set| set.name == PACKETS);
+            let packets = is_counting.then(|| elements(PACKETS)).transpose()?;
             all = all.and(match (family, self.nat.translation) {
                 (Family::Ipv6, _) | (_, Translation::None) => {
-                    firewall::mappings(&self.nat, family, &elements(firewall::FLOWS)?)
+                    firewall::mappings(&self.nat, family, &elements(firewall::FLOWS)?, packets.as_deref())
                 }
                 (Family::Ipv4, Translation::Masquerade { .. }) => {
                     let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,7 +154,7 @@ impl Router {
                 }
                 (Family::Ipv4, Translation::Modelled) => {
                     let (mappings, filter) = (elements(ruleset::MAPPINGS)?, elements(ruleset::FILTER)?);
-                    MappingTable::read(&self.nat, &mappings, &filter)
+                    MappingTable::read(&self.nat, &mappings, &filter, packets.as_deref())
                 }
             });
         }

@@ -1,6 +1,7 @@
 //! From a [`Nat`] to the rules that make it true, by one of three means: [`modelled`] is RFC 4787 itself; a firewall and
 //! a Linux masquerade have rules of their own.
 
+pub(crate) mod count;
 pub(crate) mod firewall;
 pub(crate) mod masquerade;
 mod modelled;
@@ -53,12 +54,13 @@ pub(crate) fn lifetime(nat: &Nat, protocol: Protocol, left: Duration) -> Duratio
 }
 
 /// The rules of a router with these outside addresses, whose outside link has this index; a table for each family.
-/// `inside` is its own address there: those of hosts follow it.
+/// `inside` is its own address there: those of hosts follow it. On demand the packets of each mapping are counted.
 pub(crate) fn rules(
     nat: &Nat,
     outsides: &[Ipv4Addr],
     outside_link: u32,
     inside: Option<Ipv4Addr>,
+    counts_packets: bool,
 ) -> Result<Vec<Table>, Error> {
     nat.check().map_err(|impossible| Error::Topology(impossible.to_string()))?;
     let mut tables = Vec::new();
@@ -71,6 +73,9 @@ pub(crate) fn rules(
     }
     if nat.family.has_v6() {
         tables.push(firewall::table(nat, Family::Ipv6, outside_link));
+    }
+    if counts_packets {
+        tables.iter_mut().for_each(|table| count::add(table, nat, outside_link));
     }
     Ok(tables)
 }

@@ -34,7 +34,7 @@ pub struct Entry {
     pub idle: Duration,
     /// How much longer it lives without a refresh.
     pub left: Duration,
-    /// How many packets it has carried, where the kernel counts them.
+    /// How many packets it has carried, both ways, where they are counted.
     pub packets: Option<u64>,
     /// Whose packets the filter admits (port 0: any port); `None` where anybody's.
     pub admits: Option<Vec<SocketAddr>>,
@@ -48,7 +48,18 @@ pub struct MappingTable {
 }
 
 impl MappingTable {
-    pub(crate) fn read(nat: &Nat, mappings: &[Element], filter: &[Element]) -> Self {
+    /// `packets` has those of each mapping, where they are counted.
+    pub(crate) fn read(
+        nat: &Nat,
+        mappings: &[Element],
+        filter: &[Element],
+        packets: Option<&[Element]>,
+    ) -> Self {
+        let carried: HashMap<&[u8], u64> = packets
+            .unwrap_or_default()
+            .iter()
+            .map(|element| (element.key.as_slice(), element.packets))
+            .collect();
         let mut admitted: HashMap<(Protocol, SocketAddrV4), Vec<SocketAddr>> = HashMap::new();
         for Element { key, .. } in filter {
             let read = || {
@@ -79,7 +90,7 @@ impl MappingTable {
                     idle: ruleset::lifetime(nat, protocol, element.expires_in)
                         .saturating_sub(element.expires_in),
                     left: element.expires_in,
-                    packets: None,
+                    packets: packets.map(|_| carried.get(key.as_slice()).copied().unwrap_or_default()),
                     admits: (nat.filtering != Filtering::EndpointIndependent).then_some(admits),
                 })
             })

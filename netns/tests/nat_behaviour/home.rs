@@ -29,11 +29,12 @@ impl Home {
 
     /// A router that does this, with these hosts.
     pub(crate) fn of(nat: Nat, hosts: &[&str]) -> Self {
-        let mut topology = Topology::default().router("home", Uplink::Internet, nat).server("server", 2);
-        for host in hosts {
-            topology = topology.host(host, "home".into());
-        }
-        Home { lab: Lab::build(&topology).unwrap() }
+        Home { lab: Lab::build(&topology(nat, hosts)).unwrap() }
+    }
+
+    /// The same, and the router counts the packets of each mapping.
+    pub(crate) fn counting(nat: Nat, hosts: &[&str]) -> Self {
+        Home { lab: Lab::build(&topology(nat, hosts).counting_packets()).unwrap() }
     }
 
     pub(crate) fn node(&self, name: &str) -> &Node {
@@ -84,6 +85,11 @@ impl Home {
     pub(crate) fn filtered(&self) -> u64 {
         self.router().drops().unwrap().filtered
     }
+}
+
+fn topology(nat: Nat, hosts: &[&str]) -> Topology {
+    let topology = Topology::default().router("home", Uplink::Internet, nat).server("server", 2);
+    hosts.iter().fold(topology, |topology, host| topology.host(host, "home".into()))
 }
 
 pub(crate) fn udp(node: &Node, address: Ipv4Addr, port: u16) -> UdpSocket {

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use netns::nat::Preset::{self, AddressRestricted, FullCone, PortRestricted, Symmetric};
+use netns::nat::Preset::{
+    self, AddressDependent, AddressRestricted, Cgnat, Firewall, FullCone, LinuxMasquerade, PortRestricted,
+    Symmetric,
+};
 use nix::sys::socket::SockProtocol;
 use rstest::rstest;
 
@@ -27,6 +30,37 @@ fn a_mapping_table_names_who_is_mapped_to_what_and_admits_whom(
         }
     }
     insta::assert_snapshot!(format!("mapping_table_{}", kind.name().replace('-', "_")), table);
+}
+
+#[rstest]
+fn the_packets_of_each_mapping_are_counted_both_ways_where_that_is_asked_for(
+    #[values(FullCone, PortRestricted, AddressDependent, Symmetric, Cgnat, Firewall, LinuxMasquerade)]
+    kind: Preset,
+) {
+    let home = Home::counting(kind.nat().unwrap(), &["alice", "bob"]);
+    let (alice, bob, server) = (home.udp("alice", 5000), home.udp("bob", 6000), home.server());
+    // There and back: three of alice towards one address, one of bob's.
+    for _ in 0..3 {
+        let outside = seen_by(&server[0], &alice);
+        super::home::tell(&server[0], outside, "an answer");
+        super::home::hear(&alice);
+    }
+    seen_by(&server[2], &bob);
+    super::icmp::send_echo(&raw(home.node("bob"), SockProtocol::Icmp), *at(&server[0]).ip(), 77, b"ping");
+    let table = home.router().mappings().unwrap();
+    let packets = |port: u16| -> Vec<_> {
+        let rows = table.entries.iter().filter(|entry| entry.inside.port() == port);
+        rows.map(|entry| entry.packets).collect()
+    };
+    assert_eq!((packets(5000), packets(6000)), (vec![Some(6)], vec![Some(1)]), "{table}");
+    assert!(packets(77).iter().flatten().sum::<u64>() >= 1, "the echo that has left: {table}");
+    home.router().reboot().unwrap();
+    seen_by(&server[0], &alice);
+    assert_eq!(
+        home.router().mappings().unwrap().entries[0].packets,
+        Some(1),
+        "a reboot forgets numbers, too"
+    );
 }
 
 #[test]

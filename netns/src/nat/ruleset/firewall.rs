@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::count::{Counted, Ways};
 use super::packet::{FIN, RST, SYN, TCP, UDP, flags_any, flags_none, is_icmp, is_protocol};
 use super::{COUNTERS, ECHO_LIFETIME, FILTERED, RAW, TCP_ESTABLISHED, TCP_TRANSITORY, UNTRANSLATABLE};
 use super::{chain, growing, lifetime, policy, then};
@@ -53,6 +54,26 @@ fn filtering(nat: &Nat) -> Filtering {
     match nat.translation {
         Translation::None => nat.filtering,
         Translation::Modelled | Translation::Masquerade { .. } => Filtering::AddressAndPortDependent,
+    }
+}
+
+/// What is counted of each flow, and where its key is.
+pub(super) fn counted(nat: &Nat, family: Family) -> Ways {
+    let (layout, filtering) = (Layout::of(family), filtering(nat));
+    let way = |flow, echo, kind| {
+        let counted =
+            |condition, flow, lifetime| Counted { condition, key: layout.load(flow, filtering), lifetime };
+        vec![
+            counted(is_protocol(UDP), flow, nat.timeout),
+            counted(is_protocol(TCP), flow, TCP_ESTABLISHED),
+            counted(is_icmp(kind), echo, ECHO_LIFETIME),
+        ]
+    };
+    Ways {
+        key: KEY,
+        key_registers: layout.key_registers(filtering),
+        out: way(Flow::Outbound, Flow::Echo, layout.echo_request),
+        back: way(Flow::Inbound, Flow::EchoReply, layout.echo_reply),
     }
 }
 
@@ -193,11 +214,23 @@ fn refresh(set: &'static str, lifetime: Duration) -> Expr {
 }
 
 /// The flows of a router as its mapping table: a row for each inside socket, whose outside is itself.
-pub(crate) fn mappings(nat: &Nat, family: Family, flows: &[Element]) -> MappingTable {
+///
+/// `packets` has those of each flow, where they are counted.
+pub(crate) fn mappings(
+    nat: &Nat,
+    family: Family,
+    flows: &[Element],
+    packets: Option<&[Element]>,
+) -> MappingTable {
     let layout = Layout::of(family);
     let filtering = filtering(nat);
     let mut sockets: BTreeMap<(Protocol, SocketAddr), ([Duration; 2], BTreeSet<SocketAddr>)> =
         BTreeMap::new();
+    let mut carried: BTreeMap<(Protocol, SocketAddr), u64> = BTreeMap::new();
+    for element in packets.unwrap_or_default() {
+        let Some((protocol, inside, _)) = layout.read(filtering, &element.key) else { continue };
+        *carried.entry((protocol, inside)).or_default() += element.packets;
+    }
     for element in flows {
         let Some((protocol, inside, remote)) = layout.read(filtering, &element.key) else { continue };
         let idle = lifetime(nat, protocol, element.expires_in).saturating_sub(element.expires_in);
@@ -214,7 +247,7 @@ pub(crate) fn mappings(nat: &Nat, family: Family, flows: &[Element]) -> MappingT
         remote: None,
         idle,
         left,
-        packets: None,
+        packets: packets.map(|_| carried.get(&(protocol, inside)).copied().unwrap_or_default()),
         admits: (filtering != Filtering::EndpointIndependent).then(|| admits.into_iter().collect()),
     });
     MappingTable { entries: entries.collect() }

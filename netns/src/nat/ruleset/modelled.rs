@@ -31,6 +31,11 @@ use flow::Flow;
 const REVERSE: &str = "reverse";
 const HEARD: &str = "heard";
 
+/// How many registers hold what a mapping of this NAT belongs to.
+pub(super) const fn owner_registers(nat: &Nat) -> usize {
+    nat.mapping.owner_registers()
+}
+
 /// The rules of a router with these outside addresses, whose outside link has this index and whose inside address is
 /// `inside`.
 pub(super) fn table(nat: &Nat, outsides: &[Ipv4Addr], outside_link: u32, inside: Ipv4Addr) -> Table {

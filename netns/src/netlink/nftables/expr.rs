@@ -129,6 +129,8 @@ pub(crate) enum Expr {
     /// Create an element where there is none; one that is there stays as it is, and is not refreshed. Without a
     /// lifetime it stays for ever.
     Add { set: &'static str, key: Register, value: Register, lifetime: Option<Duration> },
+    /// Create or refresh an element, and count a packet in it.
+    CountIn { set: &'static str, key: Register, lifetime: Duration },
     /// End an element's life; holds where there was none, too.
     Delete { set: &'static str, key: Register },
     /// A number in `first .. first + count`, as the machine has them.
@@ -212,6 +214,13 @@ impl Expr {
             Expr::Update { set, key, value, lifetime } => expr("dynset", &|w| {
                 const UPDATE: u32 = 1;
                 dynamic(w, UPDATE, set, *key, *value, Some(*lifetime));
+            }),
+            Expr::CountIn { set, key, lifetime } => expr("dynset", &|w| {
+                const UPDATE: u32 = 1;
+                dynamic(w, UPDATE, set, *key, None, Some(*lifetime));
+                w.nest(7, |w| {
+                    w.text(1, "counter").nest(2, |_| ());
+                });
             }),
             Expr::Delete { set, key } => expr("dynset", &|w| {
                 const DELETE: u32 = 2;

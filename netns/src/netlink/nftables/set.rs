@@ -26,6 +26,8 @@ pub(crate) struct Element {
     pub(crate) value: Vec<u8>,
     /// How long it still lives without a refresh.
     pub(crate) expires_in: Duration,
+    /// What was counted in it.
+    pub(crate) packets: u64,
 }
 
 impl Element {
@@ -34,7 +36,10 @@ impl Element {
             wire::attribute(bytes, kind).and_then(|nested| wire::attribute(nested, 1)).map(<[u8]>::to_vec)
         };
         let left = wire::attribute(bytes, 5).and_then(wire::be64).map(Duration::from_millis);
+        let counter = wire::attribute(bytes, 7).and_then(|expr| wire::attribute(expr, 2));
+        let packets = counter.and_then(|counter| wire::attribute(counter, 2)).and_then(wire::be64);
         Some(Element {
+            packets: packets.unwrap_or_default(),
             key: data(1)?,
             value: data(2).unwrap_or_default(),
             expires_in: left.unwrap_or_default(),
