@@ -7,7 +7,8 @@
 //! | how it is built and entered | [`lab`], [`node`] |
 //! | what a NAT is, its names, and which pairs can meet | [`nat`]: model, presets, oracle |
 //! | how a NAT is made true | `nat::ruleset`: pure, from a [`nat::Nat`] to rules |
-//! | how it is proven | [`nat::probe`] against [`nat::stun`] |
+//! | how it is proven | [`nat::certify`]; its short form is [`nat::probe`], against [`nat::stun`] |
+//! | what proofs are made with | [`raw`] packets, two CPUs in one instant: [`race`] |
 //! | why nothing is left behind | [`sandbox`] |
 //! | what the kernel is told | `netlink`: one small typed encoding |
 //! | whether a machine can run labs | [`doctor`] |
@@ -20,6 +21,7 @@ pub mod lab;
 pub mod nat;
 mod netlink;
 pub mod node;
+pub mod race;
 pub mod raw;
 pub mod sandbox;
 pub mod topology;

@@ -106,6 +106,36 @@ fn a_full_block_drops_and_counts_and_its_last_free_port_is_found(#[values(false,
 }
 
 #[test]
+fn the_one_free_port_of_a_block_is_found_at_once() {
+    let nat = Nat { timeout: Duration::from_secs(2), ..blocks(64, false) };
+    let home = Home::of(nat, &["alice"]);
+    let server = home.server();
+    let mut alices: Vec<UdpSocket> = (5000..5064).map(|port| home.udp("alice", port)).collect();
+    let outside = |alice: &UdpSocket| seen_by(&server[0], alice).port();
+    for alice in &alices {
+        outside(alice);
+    }
+    for (silent, next) in [(40, 6000), (7, 6001), (63, 6002)] {
+        let free = outside(&alices[silent]);
+        let start = Instant::now();
+        let mut gone: Option<Instant> = None;
+        // Its mapping ends, and the port is free a moment later; the others speak on.
+        while gone.is_none_or(|gone| gone.elapsed() < Duration::from_millis(200)) {
+            assert!(start.elapsed() < PATIENCE);
+            for (number, alice) in alices.iter().enumerate().filter(|&(number, _)| number != silent) {
+                assert_ne!(outside(alice), free, "{number} keeps its own");
+            }
+            if gone.is_none() && home.router().mappings().unwrap().entries.len() == 63 {
+                gone = Some(Instant::now());
+            }
+        }
+        alices[silent] = home.udp("alice", next);
+        assert_eq!(outside(&alices[silent]), free);
+    }
+    assert_eq!(home.router().drops().unwrap().exhausted, 0);
+}
+
+#[test]
 fn who_comes_after_the_last_static_block_has_none() {
     let names: Vec<String> = (0..16).map(|number| format!("host {number}")).collect();
     let hosts: Vec<&str> = names.iter().map(String::as_str).collect();

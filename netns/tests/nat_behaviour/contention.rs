@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddrV4, UdpSocket};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use netns::nat::Preset::{self, AddressRestricted, FullCone, PortRestricted, Symmetric};
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use netns::race::at_once;
 use rstest::rstest;
 
 use super::home::{Home, at, hear, seen_by, tell};
@@ -94,32 +92,4 @@ fn a_port_that_is_contended_still_goes_to_one_of_the_two() {
         sockets.each_ref().map(|socket| seen_by(&server, socket)).iter().max(),
         Some(first.max(second)).as_ref()
     );
-}
-
-/// Runs `step` for 0, 1, .. on two CPUs; each step begins on both within nanoseconds.
-fn at_once(steps: usize, step: impl Fn(usize, usize) + Sync) {
-    let arrived = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for cpu in 0..2 {
-            let (arrived, step) = (&arrived, &step);
-            scope.spawn(move || {
-                let mut set = CpuSet::new();
-                set.set(cpu).unwrap();
-                // A machine with one CPU runs the same test without the race.
-                let _ = sched_setaffinity(Pid::from_raw(0), &set);
-                for number in 0..steps {
-                    arrived.fetch_add(1, Ordering::AcqRel);
-                    let mut spins = 0u32;
-                    while arrived.load(Ordering::Acquire) < 2 * (number + 1) {
-                        spins += 1;
-                        if spins.is_multiple_of(10_000) {
-                            std::thread::yield_now();
-                        }
-                        std::hint::spin_loop();
-                    }
-                    step(cpu, number);
-                }
-            });
-        }
-    });
 }

@@ -1,17 +1,15 @@
 //! The lab of most tests: a few hosts behind one router, and a public server of two addresses.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use netns::lab::{Drops, Lab, Router};
 use netns::nat::{Nat, Preset};
 use netns::node::Node;
+pub(crate) use netns::raw::{datagram, packet};
 use netns::topology::{Topology, Uplink};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, setsockopt, socket,
-    sockopt,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt};
 
 /// What is awaited comes in microseconds; this is for a machine that has much else to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -137,27 +135,5 @@ pub(crate) fn raw(node: &Node, protocol: SockProtocol) -> OwnedFd {
 
 /// Sends a whole IP packet, as its header says, by way of the neighbour that leads to `by`.
 pub(crate) fn send_packet(node: &Node, by: Ipv4Addr, packet: &[u8]) {
-    let socket = raw(node, SockProtocol::Raw);
-    sendto(socket.as_raw_fd(), packet, &SockaddrIn::from(SocketAddrV4::new(by, 0)), MsgFlags::empty())
-        .unwrap();
-}
-
-/// An IP packet; the kernel completes length, identification (where 0) and checksum.
-pub(crate) fn packet(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0];
-    packet.extend(source.octets());
-    packet.extend(destination.octets());
-    packet.extend(payload);
-    packet
-}
-
-/// A UDP datagram without checksum.
-pub(crate) fn datagram(source_port: u16, destination_port: u16, text: &[u8]) -> Vec<u8> {
-    let mut datagram = Vec::new();
-    datagram.extend(source_port.to_be_bytes());
-    datagram.extend(destination_port.to_be_bytes());
-    datagram.extend((8 + text.len() as u16).to_be_bytes());
-    datagram.extend([0, 0]);
-    datagram.extend(text);
-    datagram
+    netns::raw::send_packet(node, by, packet).unwrap();
 }

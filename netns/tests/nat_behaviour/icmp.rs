@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use netns::nat::Preset::{self, AddressRestricted, FullCone, PortRestricted, Symmetric};
 use netns::nat::table::Protocol;
+pub(crate) use netns::raw::sum;
 use nix::sys::socket::{MsgFlags, SockProtocol, SockaddrIn, recv, sendto, setsockopt, sockopt};
 use rstest::rstest;
 
@@ -127,10 +128,7 @@ pub(crate) fn assert_refused(socket: &UdpSocket) {
 }
 
 pub(crate) fn send_echo(socket: &OwnedFd, to: Ipv4Addr, identifier: u16, text: &[u8]) {
-    let [high, low] = identifier.to_be_bytes();
-    let mut echo = vec![ECHO_REQUEST, 0, 0, 0, high, low, 0, 1];
-    echo.extend(text);
-    send_icmp(socket, to, echo);
+    netns::raw::send(socket, to, &netns::raw::echo(identifier, text)).unwrap();
 }
 
 pub(crate) fn send_icmp(socket: &OwnedFd, to: Ipv4Addr, mut message: Vec<u8>) {
@@ -147,14 +145,4 @@ pub(crate) fn next_icmp(socket: &OwnedFd) -> Vec<u8> {
     let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).expect("an ICMP message arrives");
     buffer.truncate(length);
     buffer
-}
-
-/// The one's complement sum of 16-bit words; 0xffff over whatever holds its own checksum.
-pub(crate) fn sum(bytes: &[u8]) -> u16 {
-    let words = bytes
-        .chunks(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or_default()])));
-    let total = words.sum::<u32>();
-    let folded = (total >> 16) + (total & 0xffff);
-    ((folded >> 16) + (folded & 0xffff)) as u16
 }

@@ -112,16 +112,7 @@ fn a_protocol_without_ports_is_refused_and_counted_both_ways() {
 /// Cuts the payload of an IP packet into three.
 pub(crate) fn fragments(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<Vec<u8>> {
     const PIECE: usize = 1008;
-    const MORE: u16 = 0x2000;
-    let cut = |(index, piece): (usize, &[u8])| {
-        let mut fragment = packet(source, destination, 17, piece);
-        let offset = (index * PIECE / 8) as u16;
-        let flags = if (index + 1) * PIECE < payload.len() { MORE | offset } else { offset };
-        fragment[4..6].copy_from_slice(&[0x12, 0x34]);
-        fragment[6..8].copy_from_slice(&flags.to_be_bytes());
-        fragment
-    };
-    let fragments: Vec<Vec<u8>> = payload.chunks(PIECE).enumerate().map(cut).collect();
+    let fragments = netns::raw::fragments(source, destination, payload, PIECE);
     assert_eq!(fragments.len(), 3);
     fragments
 }

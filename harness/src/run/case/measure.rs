@@ -247,11 +247,9 @@ impl Survey {
             allocation: is_any(|router| {
                 matches!(router.nat.allocation, Allocation::Sequential | Allocation::Blocks { .. })
             }),
-            // Of several layers each is asked alone: what the outer one turns round, the inner one may filter. A hairpin
-            // that shows the inside address cannot be seen from one host: none takes in what comes from itself.
+            // Of several layers each is asked alone: what the outer one turns round, the inner one may filter.
             hairpin: layers.len() == 1
-                && !is_any(|router| router.nat.hairpin == Hairpin::Internal)
-                && (shares_a_router || is_any(|router| router.nat.hairpin == Hairpin::Off)),
+                && (shares_a_router || is_any(|router| router.nat.hairpin != Hairpin::External)),
             tcp: if restricts && towards_servers { self.tcp.clone() } else { Vec::new() },
         }
     }

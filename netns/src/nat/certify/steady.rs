@@ -3,17 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddrV4, UdpSocket};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
 
 use super::Broken;
 use super::bench::{Bench, PATIENCE, Seen, at, hear, unproven, v4};
 use super::facts::Steadiness;
 use super::udp;
 use crate::nat::Allocation;
+use crate::race::at_once;
 
 const HOSTS: [&str; 2] = ["alice", "bob"];
 /// Of each host; together a thousand.
@@ -83,7 +80,8 @@ fn speak(bench: &Bench, first: u16, number: u16) -> Seen<Heard> {
             Some(socket) => (socket, (host, first + step as u16)),
             None => (&last_words[host], (host, LAST_WORDS)),
         };
-        socket.send_to(&mark(owner), to).is_ok()
+        // One that is not sent is missed below.
+        let _ = socket.send_to(&mark(owner), to);
     });
     let mut seen = HashMap::new();
     listen(&near, &mut seen, |seen| (0..2).all(|host| seen.contains_key(&(host, LAST_WORDS))))?;
@@ -145,31 +143,4 @@ fn owner(bytes: &[u8]) -> Option<Owner> {
         [host, high, low] => Some((host.into(), u16::from_be_bytes([high, low]))),
         _ => None,
     }
-}
-
-/// Does step 0, 1, .. on two CPUs; each step begins on both within nanoseconds.
-fn at_once(steps: usize, step: impl Fn(usize, usize) -> bool + Sync) {
-    let arrived = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for cpu in 0..2 {
-            let (arrived, step) = (&arrived, &step);
-            scope.spawn(move || {
-                let mut set = CpuSet::new();
-                // A machine with one CPU does the same without the race.
-                let _ = set.set(cpu).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
-                for number in 0..steps {
-                    arrived.fetch_add(1, Ordering::AcqRel);
-                    let mut spins = 0u32;
-                    while arrived.load(Ordering::Acquire) < 2 * (number + 1) {
-                        spins += 1;
-                        if spins.is_multiple_of(10_000) {
-                            std::thread::yield_now();
-                        }
-                        std::hint::spin_loop();
-                    }
-                    step(cpu, number);
-                }
-            });
-        }
-    });
 }
