@@ -85,7 +85,8 @@ fn coturn_sees_behind_our_nats_what_they_are_called(
 
 /// Past the test harness, which shows nothing of tests that pass.
 fn skip(what: &str) {
-    writeln!(std::io::stderr(), "skipped: {what}").unwrap();
+    let mut loud = std::io::stderr();
+    writeln!(loud, "skipped: {what}").unwrap();
 }
 
 /// From what each place saw of coturn's socket. Its own words tell address-dependent from address-and-port-dependent
