@@ -9,7 +9,7 @@ use netns::nat::Preset::{
     LinuxMasquerade, LinuxMasqueradeInputDrop, PortRestricted, Symmetric, SymmetricSequential, UdpBlocked,
 };
 use netns::nat::certify::{Certificate, Verdict, certify, certify_as};
-use netns::nat::{Allocation, Family, Hairpin, Nat, OnDrop, Pooling};
+use netns::nat::{Allocation, Family, Filtering, Hairpin, Nat, OnDrop, Pooling};
 use rstest::rstest;
 
 #[ctor::ctor(unsafe)]
@@ -52,6 +52,9 @@ fn a_preset_is_what_it_is_called(
 #[case::both_families(Nat { family: Family::Dual, ..of(PortRestricted) })]
 #[case::a_firewall_of_both_families(Nat { family: Family::Dual, ..of(Firewall) })]
 #[case::a_firewall_of_ipv6(Nat { family: Family::Ipv6, ..of(Firewall) })]
+#[case::a_filter_looser_than_the_mapping(Nat { filtering: Filtering::EndpointIndependent, ..of(AddressDependent) })]
+#[case::a_filter_much_looser_than_the_mapping(Nat { filtering: Filtering::EndpointIndependent, ..of(Symmetric) })]
+#[case::a_filter_by_address_before_ports_for_each_port(Nat { filtering: Filtering::AddressDependent, ..of(Symmetric) })]
 fn a_nat_of_its_own_is_what_it_is_declared_to_be(#[case] nat: Nat) {
     let certificate = certify(&nat).unwrap();
     assert!(certificate.is_as_declared(), "{}", show(&certificate));

@@ -153,6 +153,7 @@ impl Rules<'_> {
         rules.push(then(is_protocol(UDP), Verdict::Jump("known-udp")));
         rules.push(then(is_protocol(UDP), Verdict::Goto("search-port")));
         rules.push(then(is_protocol(TCP), Verdict::Jump("known-tcp")));
+        rules.extend(self.answer_to_a_stranger());
         rules.push(then(is_protocol(TCP), Verdict::Goto("search-port")));
         rules.push(then(is_protocol(ICMP), Verdict::Goto("icmp-out")));
         rules.push(self.refuse(UNTRANSLATABLE));

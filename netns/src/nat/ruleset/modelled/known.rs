@@ -13,13 +13,14 @@
 use std::time::Duration;
 
 use super::super::packet::{
-    DESTINATION, DESTINATION_PORT, FIN, INSIDE, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL, PROTOCOL_AGAIN,
-    REMOTE, REMOTE_PORT, RST, SOURCE, SYN, TCP, UDP, flags_any, flags_none, is_protocol,
+    DESTINATION, DESTINATION_PORT, FIN, INSIDE, INSIDE_PORT, IP_CHECKSUM, OUTSIDE, OUTSIDE_PORT, PROTOCOL,
+    PROTOCOL_AGAIN, REMOTE, REMOTE_PORT, RST, SOURCE, SOURCE_PORT, SYN, TCP, TO, TO_PORT, UDP, flags_any,
+    flags_none, is_protocol,
 };
 use super::super::{ECHO_LIFETIME, TCP_ESTABLISHED, TCP_TRANSITORY};
-use super::{EXHAUSTED, FILTER, FILTERED, Flow, MAPPINGS, REVERSE, Rules, chain, growing, then};
+use super::{EXHAUSTED, FILTER, FILTERED, Flow, HEARD, MAPPINGS, REVERSE, Rules, chain, growing, then};
 use crate::nat::{Filtering, Hairpin, Mapping};
-use crate::netlink::nftables::{Chain, Checksum, Expr, Register, Set, Verdict};
+use crate::netlink::nftables::{Chain, Checksum, Expr, Meta, Register, Set, Verdict};
 
 pub(super) const CLOSING: &str = "closing";
 pub(super) const SHARED: &str = "shared";
@@ -79,6 +80,32 @@ impl Rules<'_> {
             chain("turn-udp", vec![self.refreshed(Flow::Ports, self.nat.timeout, Way::Round)]),
             chain("turn-tcp", turn_tcp),
         ]
+    }
+
+    /// TCP to a remote that was admitted though its mapping would be another: it leaves by the port that the remote came
+    /// in on, since a connection has one pair of sockets (RFC 5382 REQ-2). Only datagrams can be answered from elsewhere.
+    pub(super) fn answer_to_a_stranger(&self) -> Option<Vec<Expr>> {
+        if !self.admits_others() {
+            return None;
+        }
+        let mut rule = is_protocol(TCP);
+        rule.extend([
+            Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL),
+            Expr::Load(SOURCE, INSIDE),
+            Expr::Load(SOURCE_PORT, INSIDE_PORT),
+            Expr::Load(DESTINATION, TO),
+            Expr::Load(DESTINATION_PORT, TO_PORT),
+            Expr::Find { map: HEARD, key: PROTOCOL, value: OUTSIDE },
+            Expr::Update { set: HEARD, key: PROTOCOL, value: Some(OUTSIDE), lifetime: TCP_ESTABLISHED },
+            Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL_AGAIN),
+            Expr::Load(DESTINATION, REMOTE),
+            Expr::Load(DESTINATION_PORT, REMOTE_PORT),
+            // Whose port it is: that mapping is kept alive.
+            Expr::Find { map: REVERSE, key: PROTOCOL_AGAIN, value: INSIDE },
+        ]);
+        rule.extend(self.refresh(TCP_ESTABLISHED));
+        rule.extend(end(Flow::Ports, Way::Out));
+        Some(rule)
     }
 
     /// Remembers a session whose mapping was made for it; others share the mapping.
