@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod doctor;
+pub mod enter;
 pub mod init;
 pub mod list;
 pub mod man;
@@ -39,6 +40,7 @@ enum Verb {
     Validate(validate::ValidateArgs),
     Init(init::InitArgs),
     Shell(shell::ShellArgs),
+    Enter(enter::EnterArgs),
     Doctor(doctor::DoctorArgs),
     Nat(nat::NatArgs),
     Schema(schema::SchemaArgs),
@@ -128,6 +130,7 @@ fn obey(verb: &Verb, streams: &mut Streams<'_>) -> io::Result<Exit> {
         Verb::Validate(args) => validate::validate(args, streams),
         Verb::Init(args) => init::init(args, streams),
         Verb::Shell(args) => shell::shell(args, streams),
+        Verb::Enter(args) => enter::enter(args, streams),
         Verb::Doctor(args) => doctor::doctor(args, streams),
         Verb::Nat(args) => nat::nat(args, streams),
         Verb::Schema(args) => schema::schema(args, streams),

@@ -104,6 +104,14 @@ impl Node {
     }
 }
 
+/// A command that will run in a network namespace that is open as this file: `/proc/PID/fd/N`, N being a node's
+/// [`Node::descriptor`] in process PID.
+pub fn command_in(namespace: &std::fs::File, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    enter::command_enters(&mut command, namespace.as_fd());
+    command
+}
+
 /// A process in a node; it is killed and reaped when the handle is dropped.
 #[derive(Debug)]
 pub struct Process(pub Child);

@@ -18,7 +18,7 @@ use super::Streams;
 use crate::exit::Exit;
 use crate::run::broken::Broken;
 use crate::run::mappings;
-use crate::run::places::{Place, places};
+use crate::run::places::{DOORS, Place, places};
 use crate::run::standing::Standing;
 use crate::scenario::{Case, LoadOptions, cases, read};
 
@@ -162,8 +162,7 @@ impl Inside<'_> {
             Ok(child) => child,
             Err((program, error)) => {
                 say(&format!("error: could not start {}: {error}\n", program.display()));
-                let is_there = error.kind() != io::ErrorKind::NotFound;
-                return Ok(Exit::Inside(if is_there { NOT_STARTED } else { NOT_FOUND }));
+                return Ok(failure(&error));
             }
         };
         tokio::select! {
@@ -174,17 +173,14 @@ impl Inside<'_> {
     }
 
     fn start(&self, standing: &Standing) -> Result<Child, (OsString, io::Error)> {
-        let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
-        let (program, arguments) = match self.command {
-            [] => (shell.unwrap_or_else(|| SHELL.into()), &[][..]),
-            [program, arguments @ ..] => (program.clone(), arguments),
-        };
-        let failed = |error| (program.clone(), error);
+        let (program, arguments) = program(self.command);
+        let failed = |error: io::Error| (program.clone(), error);
         let Some(node) = standing.lab.node(self.node) else {
             return Err(failed(io::ErrorKind::NotFound.into()));
         };
         let mut command = node.command(&program);
         command.args(arguments).envs(standing.environment(self.case, self.node));
+        command.env(DOORS, standing.doors(self.case).map_err(failed)?);
         // A shell leads the terminal, as it would anywhere; one command shares the keys with natlab.
         let leads = self.command.is_empty();
         if leads {
@@ -212,12 +208,27 @@ impl Inside<'_> {
         let [stun, other] = standing.stun();
         format!(
             "the lab of {}\n{lines}stun       {stun}, other address and port {other}\nsignaling  {}\n\
+             `natlab enter NODE` goes to another node, `natlab nat table` in a router shows its mappings\n\
              in {}; the lab goes when this shell does\n",
             self.case.id,
             standing.signaling(),
             self.node
         )
     }
+}
+
+/// The command, or else the user's shell, and its arguments.
+pub(super) fn program(command: &[OsString]) -> (OsString, &[OsString]) {
+    let shell = || std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+    match command {
+        [] => (shell().unwrap_or_else(|| SHELL.into()), &[]),
+        [program, arguments @ ..] => (program.clone(), arguments),
+    }
+}
+
+/// How a program ends that could not be started.
+pub(super) fn failure(error: &io::Error) -> Exit {
+    Exit::Inside(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_STARTED })
 }
 
 fn code_of(status: ExitStatus) -> u8 {

@@ -1,6 +1,12 @@
-//! Which nodes a lab has, and what whoever enters one should know of it. Pure.
+//! Which nodes a lab has, what whoever enters one should know of it, and how others are entered from there.
 
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use netns::node::Node;
 use netns::topology::{Host, Uplink};
+use serde::{Deserialize, Serialize};
 
 use super::standing::Standing;
 use crate::plan;
@@ -60,4 +66,32 @@ impl Standing {
         environment.extend(router.map(|router| ("NATLAB_NAT", router.label.clone())));
         environment
     }
+    /// The way into every node, for [`DOORS`].
+    pub fn doors(&self, case: &Case) -> io::Result<String> {
+        let this_process = Path::new("/proc").join(fs::read_link("/proc/self")?).join("fd");
+        let door = |node: &Node| Door {
+            node: node.name().to_owned(),
+            namespace: this_process.join(node.descriptor().to_string()),
+            environment: self
+                .environment(case, node.name())
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        };
+        Ok(serde_json::to_string(&self.lab.nodes().map(door).collect::<Vec<_>>())?)
+    }
+}
+
+/// Where the processes of a shell find the ways into the other nodes of their lab.
+pub const DOORS: &str = "NATLAB_DOORS";
+
+/// The way into a node from inside its lab.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Door {
+    /// The node.
+    pub node: String,
+    /// Its network namespace, open in the process that holds the lab.
+    pub namespace: PathBuf,
+    /// What a process in it is told.
+    pub environment: Vec<(String, String)>,
 }

@@ -28,6 +28,35 @@ fn one_command_runs_in_the_node_knows_where_it_is_and_its_exit_code_is_natlabs()
     assert_eq!(done.stderr, "", "a command has its streams for itself");
 }
 
+#[test]
+fn from_one_node_another_is_entered_and_a_routers_mappings_are_told() {
+    let Some(_) = Natlab::with_labs() else { return };
+    let script = format!(
+        "{PROGRAM} enter alice -- bash -c 'echo in $NATLAB_NODE at $NATLAB_ADDRESS; \
+         exec 3<>/dev/udp/203.0.113.2/3478; echo one >&3; echo two >&3'; {PROGRAM} nat table"
+    );
+    let done = shell(&["two-homes", "alice.router", "--", "sh", "-c", &script]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
+    assert!(done.stdout.starts_with("in alice at 10.1.0.2\n"), "{}", done.stdout);
+    let mapping = done.stdout.lines().find(|line| line.starts_with("udp ")).unwrap();
+    let columns: Vec<&str> = mapping.split_whitespace().collect();
+    assert!(columns[1].starts_with("10.1.0.2:") && columns[2].starts_with("198.18.0.2:"), "{mapping}");
+    assert_eq!((columns[3], columns[6]), ("any", "2"), "{mapping}");
+}
+
+#[rstest]
+#[case::no_such_node("enter carol", "the lab has no node `carol`")]
+#[case::not_a_lab("enter alice", "this is not inside a lab")]
+fn what_cannot_be_entered_is_told(#[case] arguments: &str, #[case] why: &str) {
+    let Some(_) = Natlab::with_labs() else { return };
+    let done = match why.starts_with("this") {
+        true => Done::of(&Command::new(PROGRAM).args(arguments.split(' ')).output().unwrap()),
+        false => shell(&["two-homes", "--", "sh", "-c", &format!("{PROGRAM} {arguments}")]),
+    };
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(done.stderr.contains(why) && done.stderr.contains("help: "), "{}", done.stderr);
+}
+
 #[rstest]
 #[case::a_signal("kill -KILL $$", 137)]
 #[case::nothing_to_complain_of("true", 0)]
