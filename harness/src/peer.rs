@@ -204,8 +204,17 @@ async fn work(
                     return reporter.error(Stage::Signaling, None, message);
                 }
                 Some(Incoming::Complaint(message)) => tracing::warn!(%message, "the server complains"),
-                Some(Incoming::Gone(message)) => {
+                Some(Incoming::Gone(message)) if !registered => {
                     return reporter.error(Stage::Signaling, None, format!("the connection is gone: {message}"));
+                }
+                Some(Incoming::Gone(message)) => {
+                    tracing::warn!(%message, "the signaling server is gone");
+                    for session in notices.values() {
+                        // One that has ended needs to hear nothing more.
+                        let _ = session.send(Notice::SignalingLost(message.clone()));
+                    }
+                    // The sessions go on for as long as they can be told anything.
+                    return std::future::pending().await;
                 }
                 None => return,
             },

@@ -23,6 +23,8 @@ pub(super) enum Notice {
     Listed,
     /// The partner speaks.
     Signal(Signal),
+    /// Nobody will be heard any more by signaling, and why.
+    SignalingLost(String),
 }
 
 /// How long a session waits for others.
@@ -76,6 +78,7 @@ impl Session {
             discovered: false,
             offer: None,
             answer: None,
+            is_described: false,
             early: Vec::new(),
             agent: None,
             channel: None,
@@ -99,6 +102,8 @@ struct Course {
     discovered: bool,
     offer: Option<String>,
     answer: Option<String>,
+    /// Whether the partner's description has come: what is left to do needs no signaling.
+    is_described: bool,
     /// Candidates that came before the offer.
     early: Vec<Trickled>,
     agent: Option<Arc<Agent>>,
@@ -165,6 +170,7 @@ impl Course {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(description) = taken(self) {
+                self.is_described = true;
                 return Ok(description);
             }
             let heard = timeout_at(deadline, self.hear()).await;
@@ -236,6 +242,11 @@ impl Course {
     }
 
     fn notice(&mut self, notice: Notice) -> Result<(), End> {
+        if let Notice::SignalingLost(message) = notice {
+            // What two have with each other does not end with how they found each other.
+            let lost = || End::Failed(Stage::Signaling, format!("the connection is gone: {message}"));
+            return if self.is_described { Ok(()) } else { Err(lost()) };
+        }
         if !self.discovered {
             self.discovered = true;
             self.session.reporter.report(Event::Discovered { peer: self.partner() });
