@@ -145,6 +145,28 @@ async fn a_partner_killed_in_the_middle_of_a_file_is_noticed_and_the_file_is_nev
 }
 
 #[tokio::test]
+async fn two_that_are_connected_do_not_need_the_server_any_more_and_who_still_waits_does() {
+    let relay = Relay::start().await;
+    let (alice, bob) = pair(&relay.url(), &[transfer(0, "alice", "bob", 64 << 20)]);
+    let mut alice = alice;
+    alice.sessions.push(SessionPlan { with: "carol".to_owned(), role: Role::Offer });
+    let (mut alice, mut bob) = (Peer::start(&alice).await, Peer::start(&bob).await);
+    bob.until("progress", |event| matches!(event, Event::Progress { .. })).await;
+    drop(relay);
+    let (stage, partner, message) = alice.error().await;
+    assert_eq!((stage, partner.as_deref()), (Stage::Signaling, Some("carol")), "{message}");
+    assert!(message.contains("the connection is gone"), "{message}");
+    let received = bob.until("the file", |event| matches!(event, Event::Received { .. })).await;
+    let Event::Received { sha256, expected_sha256, .. } = received.event else { panic!() };
+    assert_eq!(sha256, expected_sha256);
+    alice.until("an acknowledgement", |event| matches!(event, Event::Acknowledged { .. })).await;
+    let errors = |reports: Vec<harness::peer::control::event::Report>| {
+        reports.into_iter().filter(|report| matches!(report.event, Event::Error { .. })).count()
+    };
+    assert_eq!((errors(alice.stop().await), errors(bob.stop().await)), (1, 0));
+}
+
+#[tokio::test]
 async fn what_is_no_command_is_an_error_and_changes_nothing() {
     let relay = Relay::start().await;
     let mut peer = Peer::spawn().await;

@@ -8,6 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -29,8 +30,10 @@ impl Relay {
         let address = listener.local_addr().unwrap();
         let clients = Clients::default();
         let task = tokio::spawn(async move {
+            // Dropped with the task, and all connections with it.
+            let mut serving = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&clients)));
+                serving.spawn(serve(stream, Arc::clone(&clients)));
             }
         });
         Self { address, task }
