@@ -2,7 +2,7 @@
 
 use std::iter::Sum;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::address::{OUTWARD, Place};
@@ -20,7 +20,8 @@ use crate::netlink::{Socket, conntrack};
 pub struct Router {
     nat: Nat,
     outsides: Vec<Ipv4Addr>,
-    netfilter: Socket,
+    /// One question at a time: an answer is whoever's turn it is.
+    netfilter: Mutex<Socket>,
     tables: Vec<Table>,
     /// Means something to `masquerade` only.
     udp_timers: Mutex<UdpTimers>,
@@ -78,7 +79,7 @@ impl Router {
         let tables = ruleset::rules(&nat, &outsides, OUTWARD, inside, counts_packets)?;
         nftables::install(&netfilter, &tables)?;
         let udp_timers = Mutex::new(UdpTimers::LINUX);
-        Ok(Router { nat, outsides, netfilter, tables, udp_timers })
+        Ok(Router { nat, outsides, netfilter: Mutex::new(netfilter), tables, udp_timers })
     }
 
     /// How it behaves.
@@ -99,8 +100,9 @@ impl Router {
     /// Ends every mapping, filter entry, counter and login at once, in one transaction, as losing power would. (Where
     /// it is the kernel that tracks connections, they end in a second step.)
     pub fn reboot(&self) -> Result<(), Error> {
-        nftables::replace(&self.netfilter, &self.tables)?;
-        if self.is_linux() { conntrack::forget(&self.netfilter) } else { Ok(()) }
+        let netfilter = self.netfilter();
+        nftables::replace(&netfilter, &self.tables)?;
+        if self.is_linux() { conntrack::forget(&netfilter) } else { Ok(()) }
     }
 
     /// Shortens the UDP timers of a `linux-masquerade` router, which are Linux's own otherwise (30 s and 120 s): that of
@@ -110,7 +112,7 @@ impl Router {
             return Err(Error::NotLinux);
         }
         let mut timers = self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
-        conntrack::remember_udp(&self.netfilter, young, stream)?;
+        conntrack::remember_udp(&self.netfilter(), young, stream)?;
         *timers = UdpTimers { young, stream };
         Ok(())
     }
@@ -120,12 +122,12 @@ impl Router {
         if self.nat.egress != Egress::Portal {
             return Err(Error::NoPortal);
         }
-        nftables::flush(&self.netfilter, &self.tables, ruleset::PORTAL)
+        nftables::flush(&self.netfilter(), &self.tables, ruleset::PORTAL)
     }
 
     /// What it has dropped since it was built or rebooted.
     pub fn drops(&self) -> Result<Drops, Error> {
-        let counters = nftables::counters(&self.netfilter, &self.tables)?;
+        let counters = nftables::counters(&self.netfilter(), &self.tables)?;
         let of =
             |wanted| counters.iter().filter(|(name, _)| name == wanted).map(|(_, packets)| packets).sum();
         Ok(Drops {
@@ -138,10 +140,11 @@ impl Router {
 
     /// Its mappings as they are now; the flows of what it does not translate, too.
     pub fn mappings(&self) -> Result<MappingTable, Error> {
+        let netfilter = self.netfilter();
         let mut all = MappingTable::default();
         for table in &self.tables {
             let family = table.family;
-            let elements = |set| nftables::elements(&self.netfilter, table, set);
+            let elements = |set| nftables::elements(&netfilter, table, set);
             let is_counting = table.sets.iter().any(|set| set.name == PACKETS);
             let packets = is_counting.then(|| elements(PACKETS)).transpose()?;
             all = all.and(match (family, self.nat.translation) {
@@ -150,7 +153,7 @@ impl Router {
                 }
                 (Family::Ipv4, Translation::Masquerade { .. }) => {
                     let timers = *self.udp_timers.lock().unwrap_or_else(PoisonError::into_inner);
-                    masquerade::mappings(&conntrack::tracked(&self.netfilter)?, timers)
+                    masquerade::mappings(&conntrack::tracked(&netfilter)?, timers)
                 }
                 (Family::Ipv4, Translation::Modelled) => {
                     let (mappings, filter) = (elements(ruleset::MAPPINGS)?, elements(ruleset::FILTER)?);
@@ -159,6 +162,10 @@ impl Router {
             });
         }
         Ok(all)
+    }
+
+    fn netfilter(&self) -> MutexGuard<'_, Socket> {
+        self.netfilter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_linux(&self) -> bool {

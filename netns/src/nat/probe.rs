@@ -170,7 +170,10 @@ fn ask_all(
                 return Err(ProbeError::Refused { destination });
             }
             if Instant::now() >= deadline {
-                return Err(ProbeError::NoAnswer { destination, drops: now.all() - before.all() });
+                return Err(ProbeError::NoAnswer {
+                    destination,
+                    drops: now.all().saturating_sub(before.all()),
+                });
             }
             continue;
         };

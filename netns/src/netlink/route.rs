@@ -77,6 +77,7 @@ pub(crate) fn veth(batch: &mut Batch, here: &End, there: &End, namespace: Borrow
 pub(crate) fn await_running(socket: &Socket, links: &[u32]) -> Result<(), Error> {
     /// So many answers fit into the socket's buffer.
     const AT_ONCE: usize = 32;
+    let start = Instant::now();
     for links in links.chunks(AT_ONCE) {
         loop {
             let mut batch = Batch::new();
@@ -96,6 +97,9 @@ pub(crate) fn await_running(socket: &Socket, links: &[u32]) -> Result<(), Error>
             })?;
             if running == links.len() {
                 break;
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(Error::system(format!("see the links {links:?} run"), io::ErrorKind::TimedOut));
             }
             std::thread::yield_now();
         }

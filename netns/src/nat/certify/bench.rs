@@ -177,7 +177,11 @@ impl Bench {
         let mark = self.mark();
         let before = self.drops()?.filtered;
         // An error that an earlier packet has brought back is not about this one.
-        while from.send_to(&mark, to).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {}
+        while let Err(error) = from.send_to(&mark, to) {
+            if error.kind() != io::ErrorKind::ConnectionRefused {
+                return Err(error.into());
+            }
+        }
         match until_counted(self, sockets, &mark, before)? {
             Some((index, source)) => Ok(Inbound::Arrived(index, v4(source)?)),
             None => Ok(Inbound::Dropped),

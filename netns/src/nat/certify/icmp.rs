@@ -107,9 +107,9 @@ fn from_outside(bench: &Bench) -> Seen<Errors> {
         let entry = bench.entry(|entry| entry.protocol == Protocol::Udp && entry.inside == here.into())?;
         Ok::<_, super::bench::Trouble>(entry.map(|entry| entry.left))
     };
-    let before = left()?;
-    // Long enough that a timer which is started again shows.
+    // A timer that has run for so long shows it if it is started again.
     std::thread::sleep(Duration::from_millis(50));
+    let before = left()?;
     let came = send_error(bench, &flow.error()?, *flow.outside.ip(), &wire)?;
     let refreshed = before.zip(left()?).map(|(before, after)| after > before);
     Ok(Errors {

@@ -1,6 +1,7 @@
-//! The packets of each mapping, both ways, for those who look into a router: one more set, with the key of a mapping and
-//! a counter in each element. It is apart from what the NAT is made of: where the kernel has no counter to give (in the
-//! path of a packet it takes them from a small reserve) a number is lost, never a packet.
+//! The packets of each mapping between inside and outside, both ways, for those who look into a router: one more set,
+//! with the key of a mapping and a counter in each element. It is apart from what the NAT is made of: where the kernel has
+//! no counter to give (in the path of a packet it takes them from a small reserve) a number is lost, never a packet. Not
+//! counted: what turns round inside, and strangers whose mapping would be another than the one they came in by.
 
 use std::time::Duration;
 

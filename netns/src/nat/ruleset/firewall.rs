@@ -13,7 +13,7 @@ use super::packet::{FIN, RST, SYN, TCP, UDP, flags_any, flags_none, is_icmp, is_
 use super::{COUNTERS, ECHO_LIFETIME, FILTERED, RAW, TCP_ESTABLISHED, TCP_TRANSITORY, UNTRANSLATABLE};
 use super::{chain, growing, lifetime, policy, then};
 use crate::nat::table::{Entry, MappingTable, Protocol};
-use crate::nat::{Filtering, Nat, Translation};
+use crate::nat::{Filtering, Nat, OnDrop, Translation};
 use crate::netlink::nftables::{Chain, Element, Expr, Family, Hook, Meta, Register, Table, Verdict};
 use layout::{Flow, KEY, Layout, SCRATCH};
 
@@ -38,9 +38,11 @@ pub(super) fn table(nat: &Nat, family: Family, outside_link: u32) -> Table {
         chain("tcp-out", rules.tcp_out()),
         chain("icmp-in", rules.icmp_in()),
         chain("icmp-out", rules.icmp_out()),
-        policy::rejections(),
     ];
     chains.extend(policy::egress(nat));
+    if nat.on_drop == OnDrop::Reject {
+        chains.push(policy::rejections());
+    }
     let key = 4 * rules.layout.key_registers(rules.filtering);
     let mut sets = vec![growing(FLOWS, key, None, Some(nat.timeout))];
     if rules.flows_are_sessions() {

@@ -9,7 +9,7 @@ use super::super::packet::{
     flags_any, flags_none, is_protocol,
 };
 use super::super::{TCP_ESTABLISHED, TCP_TRANSITORY};
-use super::known::{CLOSING, SHARED, update};
+use super::known::{CLOSING, SESSIONS, SHARED, update};
 use super::{FILTER, FILTERED, Flow, HEARD, MAPPINGS, REVERSE, Rules, chain, then};
 use crate::nat::{Filtering, Hairpin};
 use crate::netlink::nftables::{Chain, Checksum, Expr, Meta, Verdict};
@@ -54,7 +54,8 @@ impl Rules<'_> {
         rule
     }
 
-    /// A FIN or RST that is admitted: its session closes, and with it a mapping that no other one shares. It goes on.
+    /// A FIN or RST that is admitted: its session closes, and with it a mapping that no other one shares. It goes on. That
+    /// of a stranger, who is in no session of the mapping, leaves the mapping as it is.
     fn closes(&self) -> Vec<Vec<Expr>> {
         let mut session = [inbound_session(), self.admit()].concat();
         let mut mapping = session.clone();
@@ -63,9 +64,13 @@ impl Rules<'_> {
             [vec![Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL)], self.refresh(TCP_TRANSITORY)].concat();
         session.push(closing);
         if !self.sessions_share() {
-            session.extend(both);
+            // Where strangers are admitted the answer of the inside tells whose session it was.
+            if !self.admits_others() {
+                session.extend(both);
+            }
             return vec![session];
         }
+        mapping.push(Expr::In(SESSIONS, PROTOCOL_AGAIN));
         mapping.push(Expr::NotIn(SHARED, PROTOCOL_AGAIN));
         mapping.extend(both);
         vec![session, mapping]
@@ -94,12 +99,14 @@ impl Rules<'_> {
     }
 
     /// By which outside port a remote came in cannot be told from the inside's own mappings, where they differ with the
-    /// remote; errors about its packets need it.
+    /// remote; TCP answers and errors about its packets need it.
     fn remember_remote(&self, load_address: Expr) -> Vec<Expr> {
         if !self.admits_others() {
             return Vec::new();
         }
-        let lifetime = self.nat.timeout;
+        // As long as any answer may be due. A remote that comes in by two ports is known by the first: the kernel changes
+        // no value of a map, and lets rules delete from sets only.
+        let lifetime = self.nat.timeout.max(TCP_ESTABLISHED);
         vec![
             Expr::LoadMeta(Meta::TransportProtocol, PROTOCOL),
             load_address,

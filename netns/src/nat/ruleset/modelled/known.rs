@@ -24,7 +24,7 @@ use crate::netlink::nftables::{Chain, Checksum, Expr, Meta, Register, Set, Verdi
 
 pub(super) const CLOSING: &str = "closing";
 pub(super) const SHARED: &str = "shared";
-const SESSIONS: &str = "sessions";
+pub(super) const SESSIONS: &str = "sessions";
 
 /// A port stays its owner's this much longer than the mapping lives, so that the two never expire in the wrong order.
 pub(super) const PORT_GRACE: Duration = Duration::from_millis(100);
