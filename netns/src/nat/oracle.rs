@@ -2,8 +2,8 @@
 //! Strict reading of RFC 4787: every outbound packet, answers included, takes the port of its own mapping key.
 
 mod access;
-mod common;
 mod family;
+mod layers;
 mod pair;
 mod reason;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Address families: IPv4 is translated, IPv6 is only filtered, and either may join two hosts that have both.
 
 use super::access::{Access, Side};
-use super::common::{self, Shared};
+use super::layers::{self, Shared};
 use super::pair::meet;
 use super::{CandidateType, Path, Prediction, Reason, Vantage};
 use crate::nat::{Family, Filtering, Nat, Translation};
@@ -19,7 +19,7 @@ pub(super) fn of(vantage: &Vantage) -> Option<Family> {
 /// What comes of IPv4; `None` where not both have it.
 pub(super) fn ipv4(first: &Vantage, second: &Vantage) -> Option<Prediction> {
     let have = [first, second].map(of).map(|family| matches!(family, Some(Family::Ipv4 | Family::Dual)));
-    (have == [true, true]).then(|| common::predict(&first.routers, &second.routers))
+    (have == [true, true]).then(|| layers::predict(&first.routers, &second.routers))
 }
 
 /// What comes of IPv6; `None` where not both have it. Nobody translates it, so both know each other's addresses
